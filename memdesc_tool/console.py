@@ -1,0 +1,65 @@
+"""What people see while a command runs: progress on a terminal, silence elsewhere.
+
+Verdicts and tables are not printed here; they are the commands' own.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def interactive() -> bool:
+    """Whether somebody watches."""
+    return sys.stderr.isatty()
+
+
+class Progress:
+    """One line that says what runs, for how long, and how far it is.
+
+    Stays on one line of a terminal. Elsewhere a step prints one line when it has ended if
+    `verbose` is set, and nothing otherwise.
+    """
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+        self._status: Callable[[str], None] | None = None
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show what while the body runs; the body may report detail through the result."""
+        started = time.monotonic()
+        detail = ""
+
+        def render() -> str:
+            seconds = time.monotonic() - started
+            return f"{what}{f': {detail}' if detail else ''} ({seconds:.0f} s)"
+
+        def tell(text: str) -> None:
+            nonlocal detail
+            detail = text
+            if status:
+                status.update(render())
+
+        status = err.status(render(), spinner="line") if interactive() else None
+        if status:
+            status.start()
+        try:
+            yield tell
+        finally:
+            if status:
+                status.stop()
+            if self.verbose or interactive():
+                err.print(f"  {render()}", markup=False)
+
+
+def warn(text: str) -> None:
+    """One line to standard error that does not change the exit status."""
+    err.print(f"memdesc-tool: {text}", markup=False)

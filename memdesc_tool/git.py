@@ -1,0 +1,266 @@
+"""Git, driven through GitPython, with nothing of the user's configuration in the way.
+
+A repository of the user's is only ever read. What the tool has to write (commits, a source
+worktree) goes into a *scratch* repository in the cache, which borrows the user's objects
+(objects/info/alternates). So a user's tree can be shallow, dirty, in the middle of a
+rebase or on a read-only mount, and a kill at any moment leaves nothing behind in it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import git as gitpython
+
+from memdesc_tool.errors import InfraError, UserError
+
+# The configuration of a run of git that must give the same result for everybody.
+PINNED = {
+    "am.keepcr": "false",
+    "am.messageId": "false",
+    "am.threeWay": "false",
+    "apply.ignoreWhitespace": "no",
+    "apply.whitespace": "nowarn",
+    "commit.gpgSign": "false",
+    "commit.encoding": "UTF-8",
+    "core.abbrev": "40",
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.excludesFile": os.devnull,
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.quotePath": "true",
+    "core.sharedRepository": "false",
+    "diff.algorithm": "myers",
+    "diff.external": "",
+    "diff.mnemonicPrefix": "false",
+    "diff.noprefix": "false",
+    "diff.renames": "true",
+    "diff.suppressBlankEmpty": "false",
+    "format.signature": "",
+    "gc.auto": "0",
+    "i18n.commitEncoding": "UTF-8",
+    "i18n.logOutputEncoding": "UTF-8",
+    "init.templateDir": "",
+    "maintenance.auto": "false",
+    "merge.renames": "true",
+    "rerere.enabled": "false",
+    "safe.directory": "*",
+    "submodule.recurse": "false",
+}
+
+# Identity of commits that exist only to be tested. Fixed, so that the same series on the
+# same base has the same commit ids everywhere and at any time.
+SCRATCH_IDENTITY = {
+    "GIT_AUTHOR_NAME": "memdesc-tool",
+    "GIT_AUTHOR_EMAIL": "memdesc-tool@localhost",
+    "GIT_COMMITTER_NAME": "memdesc-tool",
+    "GIT_COMMITTER_EMAIL": "memdesc-tool@localhost",
+    "GIT_COMMITTER_DATE": "1700000000 +0000",
+}
+
+
+class GitError(InfraError):
+    """A git command failed. command: its arguments; status; output: what it printed."""
+
+    def __init__(self, command: list[str], status: int, output: str) -> None:
+        lines = [line for line in output.strip().splitlines() if line.strip()]
+        super().__init__(f"git {command[0]} failed: {lines[-1] if lines else f'status {status}'}")
+        self.command = command
+        self.status = status
+        self.output = output
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every git command: pinned configuration, no prompts, no pager."""
+    env = {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_COUNT": str(len(PINNED)),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_PAGER": "cat",
+        "GIT_EDITOR": "true",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "LC_ALL": "C.UTF-8",
+        "LANGUAGE": "",
+        "TZ": "UTC",
+    }
+    for number, (key, value) in enumerate(PINNED.items()):
+        env[f"GIT_CONFIG_KEY_{number}"] = key
+        env[f"GIT_CONFIG_VALUE_{number}"] = value
+    env.update(extra or {})
+    return env
+
+
+@dataclass(frozen=True)
+class Git:
+    """Git commands in one directory (a repository, bare or not, or a worktree)."""
+
+    path: Path
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        strip: bool = True,
+    ) -> str:
+        """Run a git command; return its standard output. Raises GitError when it fails."""
+        status, out, err = self.attempt(*args, stdin=stdin, env=env)
+        if status:
+            raise GitError(list(args), status, err or out)
+        return out.strip("\n") if strip else out
+
+    def attempt(
+        self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        """Run a git command; return its exit status, standard output and standard error."""
+        status, out, err = self.attempt_bytes(*args, stdin=stdin, env=env)
+        return status, out.decode(errors="surrogateescape"), err
+
+    def attempt_bytes(
+        self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, str]:
+        """Like attempt, the standard output as bytes."""
+        with tempfile.TemporaryFile() as source:
+            if stdin is not None:
+                source.write(stdin)
+                source.seek(0)
+            try:
+                status, out, err = gitpython.Git(str(self.path)).execute(
+                    ["git", *args],
+                    istream=source if stdin is not None else subprocess.DEVNULL,
+                    env={**_without_git_variables(), **environment(env)},
+                    with_extended_output=True,
+                    with_exceptions=False,
+                    stdout_as_string=False,
+                    strip_newline_in_stdout=False,
+                )
+            except gitpython.exc.GitCommandNotFound:
+                if not self.path.is_dir():
+                    raise UserError(f"{self.path} is not a directory") from None
+                raise InfraError("git is not installed", "apt install git") from None
+        data = out if isinstance(out, bytes) else str(out).encode(errors="surrogateescape")
+        error = err.decode(errors="replace") if isinstance(err, bytes) else str(err)
+        return int(status), data, error
+
+    # -- questions ---------------------------------------------------------------------
+
+    def commit(self, revision: str) -> str:
+        """The full object id of the commit that revision names. Raises UserError."""
+        status, out, _ = self.attempt(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
+        if status:
+            raise UserError(f"{self.path} has no commit {revision}")
+        return out.strip()
+
+    def tree(self, revision: str) -> str:
+        """The object id of the tree of revision."""
+        return self.run("rev-parse", "--verify", f"{revision}^{{tree}}")
+
+    def has(self, oid: str) -> bool:
+        """Whether the object and, for a commit, its tree are there."""
+        return self.attempt("cat-file", "-e", f"{oid}^{{tree}}")[0] == 0
+
+    def blob(self, revision: str, path: str) -> bytes | None:
+        """The content of path in revision; None where there is no such file."""
+        status, out, _ = self.attempt_bytes("cat-file", "blob", f"{revision}:{path}")
+        return None if status else out
+
+    def commits(self, base: str, tip: str) -> list[str]:
+        """The commits after base up to tip, oldest first."""
+        out = self.run("rev-list", "--reverse", "--topo-order", f"{base}..{tip}")
+        return out.split()
+
+    def subject(self, revision: str) -> str:
+        """The subject line of a commit."""
+        return self.run("log", "-1", "--format=%s", revision)
+
+
+def _without_git_variables() -> dict[str, str]:
+    """The user's environment without GIT_DIR, GIT_INDEX_FILE and their kin."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
+def find_repository(path: Path) -> Path:
+    """The git common directory of the repository that path is in.
+
+    Raises UserError where there is none or it has no commit.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist", "--tree takes a git tree or a release (7.3)")
+    if not path.is_dir():
+        raise UserError(f"{path} is not a directory", "--tree takes the top of a git tree")
+    status, out, _ = Git(path).attempt("rev-parse", "--path-format=absolute", "--git-common-dir")
+    if status:
+        raise UserError(f"{path} is not in a git repository", "git clone or git init it first")
+    return Path(out.rstrip("\n"))
+
+
+def scratch_repository(path: Path, lender: Path) -> Git:
+    """A bare repository at path that borrows the objects of the repository lender.
+
+    Made if need be; what a killed call left half made is replaced. The caller holds the
+    lock of path.
+    """
+    ready = path / "memdesc-ready"
+    if not ready.exists():
+        path.mkdir(parents=True, exist_ok=True)
+        Git(path).run("init", "--quiet", "--bare", f"--object-format={_object_format(lender)}", ".")
+    alternates = path / "objects" / "info" / "alternates"
+    alternates.parent.mkdir(parents=True, exist_ok=True)
+    quoted = _quote_alternate(lender / "objects")
+    if not alternates.exists() or alternates.read_bytes() != quoted:
+        alternates.write_bytes(quoted)
+    # A shallow lender has commits without parents; what it grafted must be known here too.
+    shallow = path / "shallow"
+    if (lender / "shallow").exists():
+        shallow.write_bytes((lender / "shallow").read_bytes())
+    else:
+        shallow.unlink(missing_ok=True)
+    _borrow_promisor(path, lender)
+    ready.touch()
+    return Git(path)
+
+
+def _object_format(repository: Path) -> str:
+    return Git(repository).run("rev-parse", "--show-object-format")
+
+
+def _quote_alternate(objects: Path) -> bytes:
+    """A line of objects/info/alternates; git reads a line that begins with " as a C string."""
+    raw = os.fsencode(objects)
+    if b"\n" in raw or raw.startswith(b'"'):
+        escaped = raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+        return b'"' + escaped + b'"\n'
+    return raw + b"\n"
+
+
+def _borrow_promisor(path: Path, lender: Path) -> None:
+    """Let the scratch repository of a partial clone fetch missing objects as the clone does."""
+    status, out, _ = Git(lender).attempt(
+        "config", "--local", "--get-regexp", r"^(remote\..*|extensions\.partialclone)$"
+    )
+    if status or "promisor" not in out:
+        return
+    for line in out.splitlines():
+        key, _, value = line.partition(" ")
+        with suppress(GitError):
+            Git(path).run("config", "--local", "--replace-all", key, value)
+
+
+def remove_stale_locks(git_dir: Path) -> None:
+    """Remove lock files that a killed git left in a repository or worktree of the tool's.
+
+    Only for directories of ours, by whoever holds their lock.
+    """
+    for lock in (*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock")):
+        lock.unlink(missing_ok=True)

@@ -1,0 +1,183 @@
+"""The one place that starts processes (git apart, which GitPython starts in git.py).
+
+Every command is an argv list with an explicit working directory. Output is captured
+(`capture`) or streamed to a log file (`run_logged`). Commands are logged in a form that
+can be pasted into a shell.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from memdesc_tool.errors import CommandError, CommandTimeout, InfraError
+
+log = logging.getLogger(__name__)
+
+TAIL_BYTES = 8192
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended: its exit status (negative: signal), output and seconds."""
+
+    argv: tuple[str, ...]
+    status: int
+    output: str
+    seconds: float
+    timed_out: bool = False
+
+
+def printable(argv: list[str], cwd: Path) -> str:
+    """The command as it can be pasted into a shell."""
+    return f"(cd {shlex.quote(str(cwd))} && {shlex.join(argv)})"
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every command: the user's, in the C locale, plus extra."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # Variables that make(1) would read as its own options or the kernel's build as settings.
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE"):
+        env.pop(name, None)
+    env.update(LC_ALL="C.UTF-8", LANGUAGE="")
+    env.update(extra or {})
+    return env
+
+
+def capture(
+    argv: list[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 120,
+    check: bool = True,
+) -> Finished:
+    """Run a short command and return what it printed, standard error included.
+
+    timeout is in seconds. Raises CommandError where check is set and it fails,
+    CommandTimeout when it does not end, InfraError when it is not installed.
+    """
+    log.debug("%s", printable(argv, cwd))
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env=environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        tail = (error.stdout or b"").decode(errors="replace")
+        raise CommandTimeout(argv, timeout, tail=tail) from None
+    except FileNotFoundError as error:
+        raise missing_program(argv, error) from None
+    output = done.stdout.decode(errors="replace")
+    if check and done.returncode:
+        raise CommandError(argv, done.returncode, tail=output[-TAIL_BYTES:])
+    return Finished(tuple(argv), done.returncode, output, time.monotonic() - started)
+
+
+def missing_program(argv: list[str], error: FileNotFoundError) -> InfraError:
+    """The error for a program (or directory) that is not there."""
+    if error.filename and str(error.filename) != argv[0]:
+        return InfraError(f"{error.filename} does not exist")
+    return InfraError(f"{argv[0]} is not installed", "memdesc-tool doctor names the package")
+
+
+def run_logged(
+    argv: list[str],
+    *,
+    cwd: Path,
+    log_file: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    on_tick: Callable[[], None] | None = None,
+    append: bool = False,
+) -> Finished:
+    """Run a long command, its output in log_file; it never outlives the tool.
+
+    on_tick is called several times a second while it runs (for progress). On a timeout (in
+    seconds), on ^C and when the tool is killed, the command and all it started in its
+    process group are killed. Returns whatever the exit status; output stays empty.
+    """
+    log.info("%s", printable(argv, cwd))
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    lifeline, ours = os.pipe()
+    guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), str(lifeline)]
+    started = time.monotonic()
+    timed_out = False
+    with log_file.open("ab" if append else "wb") as output:
+        try:
+            process = subprocess.Popen(
+                [*guard, *argv],
+                cwd=cwd,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(lifeline, *inherited_locks()),
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            os.close(ours)
+            raise missing_program(argv, error) from None
+        finally:
+            os.close(lifeline)
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL_SECONDS)
+                    break
+                if on_tick:
+                    on_tick()
+                if timeout is not None and time.monotonic() - started > timeout:
+                    timed_out = True
+                    break
+        finally:
+            os.close(ours)  # the guard sees it and kills what still runs
+            status = process.wait()
+    if status == 127 and not timed_out:
+        raise InfraError(f"{argv[0]} could not be started", f"its output: {log_file}")
+    return Finished(tuple(argv), status, "", time.monotonic() - started, timed_out)
+
+
+_locks: set[int] = set()
+
+
+def inherited_locks() -> tuple[int, ...]:
+    """File descriptors of locks that a running command keeps held if the tool dies."""
+    return tuple(_locks)
+
+
+def register_lock(descriptor: int) -> None:
+    """Let commands started from now on inherit this lock's file descriptor."""
+    _locks.add(descriptor)
+
+
+def release_lock(descriptor: int) -> None:
+    """The counterpart of register_lock."""
+    _locks.discard(descriptor)
+
+
+def tail_of(path: Path, size: int = TAIL_BYTES) -> str:
+    """The last size bytes of a file as text; empty where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - size))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
