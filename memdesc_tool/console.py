@@ -32,6 +32,10 @@ class Progress:
         self.verbose = verbose
         self._status: Callable[[str], None] | None = None
 
+    def note(self, text: str) -> None:
+        """One line that matters although nothing is wrong: why it waits, say."""
+        err.print(f"  {text}", markup=False)
+
     @contextmanager
     def step(self, what: str) -> Iterator[Callable[[str], None]]:
         """Show what while the body runs; the body may report detail through the result."""

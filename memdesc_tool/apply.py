@@ -1,0 +1,222 @@
+"""Apply a stack to a base: `git am -3` in a worktree of the tool's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from memdesc_tool.console import Progress
+from memdesc_tool.errors import FailedError, UserError
+from memdesc_tool.git import SCRATCH_IDENTITY, Git, identity
+from memdesc_tool.patch import Patch
+from memdesc_tool.series import Numbered, chain_key
+from memdesc_tool.workspace import Workspace
+
+
+class How(Enum):
+    """How a patch went in."""
+
+    APPLIED = "applied"
+    THREE_WAY = "applied by a 3-way merge"
+    ALREADY = "already there"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A patch on the base: commit is the state after it (its parent's for ALREADY)."""
+
+    numbered: Numbered
+    commit: str
+    how: How
+
+
+class ConflictError(FailedError):
+    """A patch that does not apply.
+
+    numbered: the patch; files: (path, what git says of it) pairs; worktree: where the state
+    in the middle can be looked at.
+    """
+
+    def __init__(
+        self, numbered: Numbered, files: tuple[tuple[str, str], ...], worktree: Path
+    ) -> None:
+        name = f"{numbered.series}/{numbered.patch.path.name}"
+        what = "; ".join(f"{path}: {problem}" for path, problem in files) or "no reason given"
+        super().__init__(
+            f"patch {numbered.number} ({name}) does not apply: {what}",
+            f"look at it: cd '{worktree}' && git status && git am --show-current-patch=diff",
+        )
+        self.numbered = numbered
+        self.files = files
+        self.worktree = worktree
+
+
+def apply_stack(
+    workspace: Workspace, base: str, patches: Iterable[Numbered], progress: Progress
+) -> tuple[Applied, ...]:
+    """Apply patches in order on the commit base; return the state after each.
+
+    What was applied before on the same state is not applied again. The commits have fixed
+    ids: the same patches on the same base give the same commits. Raises ConflictError,
+    UserError for a patch that is refused.
+    """
+    done: list[Applied] = []
+    commit, key = base, base
+    am: Git | None = None
+    with progress.step("applying") as tell:
+        for numbered in patches:
+            key = chain_key(key, numbered.patch)
+            stored = _recall(workspace, numbered, key, commit)
+            if stored is None:
+                tell(numbered.label)
+                refuse_unsafe(numbered.patch)
+                if am is None or am.run("rev-parse", "HEAD") != commit:
+                    am = workspace.am_worktree(commit)
+                stored = _apply_one(am, numbered, commit)
+                workspace.remember(_kind(stored.how), key, stored.commit)
+            done.append(stored)
+            commit = stored.commit
+    return tuple(done)
+
+
+def _recall(workspace: Workspace, numbered: Numbered, key: str, parent: str) -> Applied | None:
+    for how in How:
+        commit = workspace.remembered(_kind(how), key)
+        if commit and (how is not How.ALREADY or commit == parent):
+            return Applied(numbered, commit, how)
+    return None
+
+
+def _kind(how: How) -> str:
+    """The kind under which the workspace remembers a state reached this way."""
+    return f"applied-{how.name.lower()}"
+
+
+def refuse_unsafe(patch: Patch) -> None:
+    """Refuse a patch that would write where a kernel patch has no business. UserError."""
+    for name in patch.files:
+        parts = name.strip('"').split("/")
+        if name.startswith("/") or ".." in parts or ".git" in (part.lower() for part in parts):
+            raise UserError(f"{patch.path}: touches {name}, outside of the tree; refused")
+    if re.search(rb"^(new|old|deleted file|new file) mode 160000$", patch.diff, re.MULTILINE):
+        raise UserError(f"{patch.path}: adds or changes a submodule; refused")
+    if re.search(rb"^new file mode 120000$|^new mode 120000$", patch.diff, re.MULTILINE):
+        raise UserError(f"{patch.path}: adds a symbolic link; refused")
+
+
+def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
+    patch = numbered.patch
+    status, out, err = am.attempt(
+        "am", "--3way", "--no-gpg-sign", "--no-scissors", "--no-signoff", "--keep-non-patch",
+        "--committer-date-is-author-date", str(patch.path),
+        env=SCRATCH_IDENTITY,
+    )  # fmt: skip
+    text = f"{out}\n{err}"
+    commit = am.run("rev-parse", "HEAD")
+    if status == 0:
+        if commit == parent:  # "No changes -- Patch already applied."
+            return Applied(numbered, parent, How.ALREADY)
+        how = How.THREE_WAY if "fall back" in text.lower() else How.APPLIED
+        return Applied(numbered, commit, how)
+    if _already_there(am, patch):
+        am.attempt("am", "--abort")
+        am.run("reset", "--quiet", "--hard", parent)
+        return Applied(numbered, parent, How.ALREADY)
+    raise ConflictError(numbered, _explain(am, text, parent), am.path)
+
+
+def _already_there(am: Git, patch: Patch) -> bool:
+    """Whether taking the patch out of HEAD would apply cleanly: then it is in."""
+    index = Path(am.run("rev-parse", "--absolute-git-dir")) / "already.index"
+    env = {"GIT_INDEX_FILE": str(index)}
+    try:
+        am.run("read-tree", "HEAD", env=env)
+        status, _, _ = am.attempt(
+            "apply", "--cached", "--check", "--reverse", "-", stdin=patch.diff, env=env
+        )
+        return status == 0
+    finally:
+        index.unlink(missing_ok=True)
+
+
+def _explain(am: Git, output: str, parent: str) -> tuple[tuple[str, str], ...]:
+    """Which files and hunks are in the way, from git's own words and the conflicts left."""
+    found: dict[str, str] = {}
+    for match in re.finditer(r"^error: patch failed: (.+):(\d+)$", output, re.MULTILINE):
+        found.setdefault(match[1], f"hunk at line {match[2]}")
+    unmerged = am.attempt("diff", "--name-only", "--diff-filter=U", "-z")[1]
+    for name in filter(None, unmerged.split("\0")):
+        found[name] = _first_conflict(am, name) or found.get(name, "conflict")
+    if not found:
+        for match in re.finditer(r"^error: (.+?): (.+)$", output, re.MULTILINE):
+            found.setdefault(match[1], match[2])
+    if not found:
+        lines = [line for line in output.splitlines() if line.startswith(("error:", "fatal:"))]
+        found["the patch"] = lines[0].split(": ", 1)[1] if lines else f"git am failed on {parent}"
+    return tuple(found.items())
+
+
+def _first_conflict(am: Git, name: str) -> str:
+    """Where the first conflict markers of a file are, in lines of the merged file."""
+    try:
+        lines = (am.path / name).read_bytes().splitlines()
+    except OSError:
+        return ""
+    starts = [number for number, line in enumerate(lines, 1) if line.startswith(b"<<<<<<< ")]
+    ends = [number for number, line in enumerate(lines, 1) if line.startswith(b">>>>>>> ")]
+    if not starts or not ends:
+        return ""
+    return f"conflict in lines {starts[0]}-{ends[0]}" + (
+        f" and {len(starts) - 1} more" if len(starts) > 1 else ""
+    )
+
+
+def make_branch(
+    workspace: Workspace, tree: Path, name: str, base: str, commits: list[str], *, signoff: bool
+) -> str:
+    """Create branch name in the user's repository at path tree; return its commit.
+
+    The commits are made anew with the user's identity as committer, in the scratch
+    repository; the user's gets the objects and the one new ref, nothing else. Raises
+    UserError where the branch exists, the name is bad or the user has no identity.
+    """
+    users = Git(tree)
+    if users.attempt("check-ref-format", "--branch", name)[0] or name.startswith("-"):
+        raise UserError(f"{name} is no valid branch name")
+    ref = f"refs/heads/{name}"
+    if users.attempt("show-ref", "--verify", "--quiet", ref)[0] == 0:
+        raise UserError(f"branch {name} exists already in {tree}", "choose another --branch")
+    committer = identity(users)
+    tip = base
+    for commit in commits:
+        tip = _recommit(workspace.scratch, commit, tip, committer, signoff=signoff)
+    workspace.remember("branch", name, tip)
+    users.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
+              "--no-recurse-submodules", str(workspace.scratch.path),
+              f"refs/memdesc/branch/{name}:{ref}")  # fmt: skip
+    return tip
+
+
+def _recommit(
+    scratch: Git, commit: str, parent: str, committer: tuple[str, str], *, signoff: bool
+) -> str:
+    name, mail = committer
+    author = scratch.run("log", "-1", "--format=%an%n%ae%n%aI", commit).split("\n")
+    message = scratch.run("log", "-1", "--format=%B", commit, strip=False).rstrip("\n") + "\n"
+    if signoff:
+        trailer = f"Signed-off-by: {name} <{mail}>"
+        message = scratch.run("interpret-trailers", "--if-exists=addIfDifferent",
+                              "--trailer", trailer, stdin=message.encode()) + "\n"  # fmt: skip
+    env = {
+        "GIT_AUTHOR_NAME": author[0],
+        "GIT_AUTHOR_EMAIL": author[1],
+        "GIT_AUTHOR_DATE": author[2],
+        "GIT_COMMITTER_NAME": name,
+        "GIT_COMMITTER_EMAIL": mail,
+    }
+    tree = scratch.tree(commit)
+    return scratch.run("commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(),
+                       env=env)  # fmt: skip

@@ -1,0 +1,119 @@
+"""Write commits of a branch back to patches/: `series export`.
+
+A series that has not changed exports byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomlkit
+from tomlkit.items import AoT, Table
+
+from memdesc_tool.cache import write_atomic
+from memdesc_tool.errors import UserError
+from memdesc_tool.git import Git
+from memdesc_tool.patch import Patch, file_name, format_patch, parse_patch
+from memdesc_tool.series import SERIES_FILE, read_series
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export does to a series' directory: names of files, and the new contents."""
+
+    directory: Path
+    patches: tuple[Patch, ...]
+    description: bytes
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def unchanged(self) -> bool:
+        return not (self.added or self.changed or self.removed)
+
+
+def plan_export(git: Git, commit_range: str, directory: Path) -> Export:
+    """Work out the export of commit_range ("BASE..TIP") to a series' directory.
+
+    Reads only. Raises UserError for a bad range, a merge, an empty range.
+    """
+    base, separator, tip = commit_range.partition("..")
+    if not separator or not base:
+        raise UserError(f"{commit_range} is no range of commits", "write it BASE..TIP")
+    commits = git.commits(git.commit(base), git.commit(tip or "HEAD"))
+    if not commits:
+        raise UserError(f"there is no commit in {commit_range}")
+    merges = git.run("rev-list", "--merges", f"{base}..{tip or 'HEAD'}").split()
+    if merges:
+        raise UserError(f"{merges[0][:12]} in {commit_range} is a merge; a series has none")
+    patches = []
+    for number, commit in enumerate(commits, 1):
+        path = directory / file_name(number, git.subject(commit))
+        patches.append(parse_patch(path, format_patch(git, commit)))
+    description = _describe(directory, patches)
+    old = {path.name: path.read_bytes() for path in directory.glob("*.patch")}
+    if (directory / SERIES_FILE).exists():
+        old[SERIES_FILE] = (directory / SERIES_FILE).read_bytes()
+    new = {patch.path.name: patch.data for patch in patches} | {SERIES_FILE: description}
+    return Export(
+        directory,
+        tuple(patches),
+        description,
+        added=tuple(name for name in new if name not in old),
+        changed=tuple(name for name in new if name in old and old[name] != new[name]),
+        removed=tuple(name for name in old if name not in new),
+    )
+
+
+def write_export(export: Export) -> None:
+    """Carry out an export. A call killed in the middle is completed by the next one."""
+    for patch in export.patches:
+        if patch.path.name in (*export.added, *export.changed):
+            write_atomic(patch.path, patch.data)
+    if SERIES_FILE in (*export.added, *export.changed):
+        write_atomic(export.directory / SERIES_FILE, export.description)
+    for name in export.removed:
+        (export.directory / name).unlink(missing_ok=True)
+
+
+def _describe(directory: Path, patches: list[Patch]) -> bytes:
+    """series.toml for these patches; what it says otherwise, comments included, stays."""
+    path = directory / SERIES_FILE
+    if path.exists():
+        read_series_loosely(directory)
+        text = path.read_text(encoding="utf-8")
+    else:
+        text = f'title = "{directory.name}"\n'
+    document = tomlkit.parse(text)
+    before = document.get("patch", [])
+    known = _known_by_subject(directory, before)
+    tables = tomlkit.aot()
+    for patch in patches:
+        table = known.get(patch.subject) or tomlkit.table()
+        if table.get("file") != patch.path.name:
+            table["file"] = patch.path.name
+        tables.append(table)
+    if not isinstance(before, AoT) or [dict(t) for t in before] != [dict(t) for t in tables]:
+        document["patch"] = tables
+    return tomlkit.dumps(document).encode()
+
+
+def _known_by_subject(directory: Path, before: object) -> dict[str, Table]:
+    known = {}
+    for table in before if isinstance(before, AoT) else ():
+        path = directory / str(table["file"])
+        if path.exists():
+            known[parse_patch(path, path.read_bytes()).subject] = table
+    return known
+
+
+def read_series_loosely(directory: Path) -> None:
+    """Raise UserError where series.toml is there but cannot be understood."""
+    try:
+        read_series(directory, incomplete=True)
+    except UserError as error:
+        # Files in the way or missing are what an export mends; anything else is not.
+        if "is there but not listed" not in error.message and "no file" not in error.message:
+            raise

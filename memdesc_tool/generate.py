@@ -1,0 +1,115 @@
+"""Make the patches that come from sources in this project.
+
+A `files` patch brings a suite of kernel-test-modules/ into the kernel, on top of the
+patches before it; its message comes from templates/.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from dataclasses import dataclass
+from pathlib import Path
+
+from memdesc_tool.apply import apply_stack
+from memdesc_tool.cache import write_atomic
+from memdesc_tool.console import Progress
+from memdesc_tool.errors import UserError
+from memdesc_tool.git import SCRATCH_IDENTITY
+from memdesc_tool.patch import Patch, format_patch, parse_patch
+from memdesc_tool.series import Entry, Kind, Numbered, Series
+from memdesc_tool.suites import Suite, find_suite, overlaid_files
+from memdesc_tool.template import render
+from memdesc_tool.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A patch as its sources give it; changed where the file in patches/ is another."""
+
+    entry: Entry
+    data: bytes
+
+    @property
+    def changed(self) -> bool:
+        return self.entry.patch.data != self.data
+
+
+def generate(
+    workspace: Workspace,
+    root: Path,
+    base: str,
+    before: tuple[Numbered, ...],
+    series: Series,
+    author: tuple[str, str],
+    progress: Progress,
+) -> tuple[Generated, ...]:
+    """Make the `files` patches of a series anew, each on top of what precedes it.
+
+    root: the project; before: the patches of earlier series; author: name and mail address
+    for a patch that is new. Writes nothing in patches/ (write() does). Raises UserError,
+    ConflictError, FailedError.
+    """
+    stack = list(before)
+    results: list[Generated] = []
+    for entry in series.entries:
+        patch = entry.patch
+        if entry.kind is Kind.FILES:
+            applied = apply_stack(workspace, base, stack, progress)
+            parent = applied[-1].commit if applied else base
+            data = _files_patch(workspace, root, parent, entry, author)
+            results.append(Generated(entry, data))
+            patch = parse_patch(patch.path, data)
+        stack.append(Numbered(len(stack) + 1, series.name, patch))
+    return tuple(results)
+
+
+def write(results: tuple[Generated, ...]) -> None:
+    """Bring patches/ up to date, file by file, each atomically."""
+    for result in results:
+        if result.changed:
+            write_atomic(result.entry.patch.path, result.data)
+
+
+def _files_patch(
+    workspace: Workspace, root: Path, parent: str, entry: Entry, author: tuple[str, str]
+) -> bytes:
+    suite = find_suite(root, entry.suite)
+    files = overlaid_files(workspace.scratch, parent, suite)
+    if not files:
+        raise UserError(
+            f"{entry.patch.path.name}: the suite {suite.name} is in the tree before this patch"
+        )
+    message = _message(root, entry, suite)
+    tree = workspace.scratch.tree(workspace.write_tree(parent, files))
+    env = {**SCRATCH_IDENTITY, **_authorship(entry.patch, author)}
+    commit = workspace.scratch.run(
+        "commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(), env=env
+    )
+    return format_patch(workspace.scratch, commit)
+
+
+def _message(root: Path, entry: Entry, suite: Suite) -> str:
+    text = render(root / "templates", entry.message, suite=suite)
+    lines = text.strip().splitlines()
+    if len(lines) < 3 or lines[1]:
+        raise UserError(
+            f"{root / 'templates' / entry.message}: not a commit message",
+            "it needs a subject, an empty line and a body",
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _authorship(patch: Patch, author: tuple[str, str]) -> dict[str, str]:
+    """Author and date: of the patch that is there, so that nothing changes without need."""
+    headers = dict(
+        line.split(": ", 1)
+        for line in patch.data.decode(errors="replace").splitlines()[:6]
+        if line.startswith(("From: ", "Date: "))
+    )
+    name, mail = email.utils.parseaddr(headers.get("From", "")) if "From" in headers else author
+    if not mail:
+        raise UserError(f"{patch.path}: cannot read its From: line")
+    env = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail}
+    if "Date" in headers:
+        env["GIT_AUTHOR_DATE"] = headers["Date"]
+    return env

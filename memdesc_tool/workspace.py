@@ -1,0 +1,163 @@
+"""Where the work on one base happens: a scratch repository and the source worktree.
+
+Both are below `work/<key>/` of the cache, where <key> stands for the base's repository:
+
+    scratch.git   bare; borrows the objects of the base's repository
+    src           the source worktree that builds use, always at this path; it has no .git,
+                  so that the kernel's release string does not change from patch to patch
+    am            a sparse worktree in which `git am` runs
+
+Whoever uses them holds the lock `work-<key>`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from memdesc_tool.cache import Cache
+from memdesc_tool.console import Progress
+from memdesc_tool.git import (
+    SCRATCH_IDENTITY,
+    Git,
+    GitError,
+    remove_stale_locks,
+    scratch_repository,
+)
+
+SOURCE_BYTES = 2_200_000_000
+"""What a source worktree takes at most."""
+
+
+class HasRepository(Protocol):
+    """What of a base (tree.py) is needed here."""
+
+    @property
+    def repository(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A base's scratch repository and worktrees; made by open_workspace()."""
+
+    cache: Cache
+    key: str
+    scratch: Git
+
+    @property
+    def root(self) -> Path:
+        return self.cache.work / self.key
+
+    @property
+    def source(self) -> Path:
+        return self.root / "src"
+
+    @property
+    def builds(self) -> Path:
+        """The directory below which the build directories of this workspace are."""
+        return self.cache.build / self.key
+
+    def checkout(self, revision: str) -> Path:
+        """Bring the source worktree to revision (a commit or tree) and return its path.
+
+        Only files that differ are written, so that a build after it is incremental.
+        """
+        index = self.root / "src.index"
+        if not self.source.exists():
+            self.cache.need_space(SOURCE_BYTES, "a source worktree")
+            index.unlink(missing_ok=True)
+            self.source.mkdir(parents=True)
+        index.with_name("src.index.lock").unlink(missing_ok=True)
+        env = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(self.source)}
+        at_source = Git(self.source)
+        git_dir = f"--git-dir={self.scratch.path}"
+        try:
+            at_source.run(git_dir, "read-tree", "-u", "--reset", revision, env=env)
+        except GitError:
+            # A damaged index (no space left, say): what is there is ours, so start over.
+            shutil.rmtree(self.source)
+            index.unlink(missing_ok=True)
+            self.source.mkdir(parents=True)
+            at_source.run(git_dir, "read-tree", "-u", "--reset", revision, env=env)
+        at_source.run(git_dir, "clean", "-ffdxq", env=env)
+        return self.source
+
+    def am_worktree(self, revision: str) -> Git:
+        """The sparse worktree for `git am`, clean and at revision (a commit)."""
+        path = self.root / "am"
+        am = Git(path)
+        if not (path / ".git").exists() or am.attempt("rev-parse", "HEAD")[0]:
+            shutil.rmtree(path, ignore_errors=True)
+            self.scratch.run("worktree", "prune", "--expire=now")
+            self.scratch.run("worktree", "add", "--quiet", "--detach", "--no-checkout",
+                             str(path), revision)  # fmt: skip
+            am.run("sparse-checkout", "set", "--no-cone", "/none")
+        git_dir = Path(am.run("rev-parse", "--absolute-git-dir"))
+        remove_stale_locks(git_dir)
+        if (git_dir / "rebase-apply").exists():
+            am.attempt("am", "--abort")
+            shutil.rmtree(git_dir / "rebase-apply", ignore_errors=True)
+        am.run("read-tree", "--reset", "-u", revision)
+        am.run("update-ref", "--no-deref", "HEAD", revision)
+        am.run("clean", "-ffdxq")
+        return am
+
+    def remember(self, kind: str, key: str, commit: str) -> None:
+        """Keep commit reachable and findable as the answer to (kind, key)."""
+        self.scratch.run("update-ref", f"refs/memdesc/{kind}/{key}", commit)
+
+    def remembered(self, kind: str, key: str) -> str | None:
+        """The commit that remember() stored; None where there is none or it is damaged."""
+        status, out, _ = self.scratch.attempt(
+            "rev-parse", "--verify", "--quiet", f"refs/memdesc/{kind}/{key}"
+        )
+        oid = out.strip()
+        return oid if not status and self.scratch.has(oid) else None
+
+    def write_tree(self, revision: str, files: dict[str, bytes]) -> str:
+        """A commit on top of revision in which files have the content given.
+
+        files maps paths in the tree to contents. Deterministic: the same input gives the
+        same commit. Nothing is checked out.
+        """
+        index = self.root / f"write.{os.getpid()}.index"
+        env = {"GIT_INDEX_FILE": str(index), **SCRATCH_IDENTITY,
+               "GIT_AUTHOR_DATE": SCRATCH_IDENTITY["GIT_COMMITTER_DATE"]}  # fmt: skip
+        git = self.scratch
+        try:
+            git.run("read-tree", revision, env=env)
+            for path, content in files.items():
+                blob = git.run("hash-object", "-w", "--stdin", stdin=content)
+                entry = git.run("ls-tree", "--format=%(objectmode)", revision, "--", path)
+                mode = entry or "100644"
+                git.run("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", env=env)
+            tree = git.run("write-tree", env=env)
+        finally:
+            index.unlink(missing_ok=True)
+        return git.run("commit-tree", tree, "-p", revision, "-m", "overlay", env=env)
+
+
+def workspace_key(repository: Path) -> str:
+    """The directory name that stands for a repository: stable, and readable."""
+    real = repository.resolve()
+    name = real.parent.name if real.name == ".git" else real.name
+    readable = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:32] or "tree"
+    return f"{readable}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:10]}"
+
+
+@contextmanager
+def open_workspace(cache: Cache, base: HasRepository, progress: Progress) -> Iterator[Workspace]:
+    """The workspace of a base, locked while the body runs; another user is waited for."""
+    key = workspace_key(base.repository)
+    with cache.lock(f"work-{key}", on_wait=progress.note):
+        scratch = scratch_repository(cache.work / key / "scratch.git", base.repository)
+        remove_stale_locks(scratch.path)
+        for left in (cache.work / key).glob("write.*.index*"):
+            left.unlink(missing_ok=True)
+        yield Workspace(cache, key, scratch)
