@@ -63,6 +63,8 @@ def apply_stack(
     ids: the same patches on the same base give the same commits. Raises ConflictError,
     UserError for a patch that is refused.
     """
+    patches = tuple(patches)
+    files = sorted({file for numbered in patches for file in numbered.patch.files})
     done: list[Applied] = []
     commit, key = base, base
     am: Git | None = None
@@ -74,7 +76,7 @@ def apply_stack(
                 tell(numbered.label)
                 refuse_unsafe(numbered.patch)
                 if am is None or am.run("rev-parse", "HEAD") != commit:
-                    am = workspace.am_worktree(commit)
+                    am = workspace.am_worktree(commit, files)
                 stored = _apply_one(am, numbered, commit)
                 workspace.remember(_kind(stored.how), key, stored.commit)
             done.append(stored)
@@ -119,7 +121,7 @@ def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
     if status == 0:
         if commit == parent:  # "No changes -- Patch already applied."
             return Applied(numbered, parent, How.ALREADY)
-        how = How.THREE_WAY if "fall back" in text.lower() else How.APPLIED
+        how = How.THREE_WAY if "Falling back to" in text else How.APPLIED
         return Applied(numbered, commit, how)
     if _already_there(am, patch):
         am.attempt("am", "--abort")

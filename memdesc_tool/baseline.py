@@ -36,7 +36,7 @@ BAD = (Change.REGRESSED, Change.VANISHED)
 class Known:
     """A failure that is known: it never makes a verdict bad.
 
-    case, where: globs over case ids and columns ("movable_ops/um"); reason; remove_when: the
+    case, where: globs over case ids and columns ("mysuite/um"); reason; remove_when: the
     condition under which the entry goes.
     """
 

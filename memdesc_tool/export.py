@@ -5,6 +5,7 @@ A series that has not changed exports byte for byte.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,16 +89,18 @@ def _describe(directory: Path, patches: list[Patch]) -> bytes:
         text = f'title = "{directory.name}"\n'
     document = tomlkit.parse(text)
     before = document.get("patch", [])
+    names = [patch.path.name for patch in patches]
+    if [table["file"] for table in before] == names:
+        return text.encode()
     known = _known_by_subject(directory, before)
     tables = tomlkit.aot()
     for patch in patches:
-        table = known.get(patch.subject) or tomlkit.table()
-        if table.get("file") != patch.path.name:
-            table["file"] = patch.path.name
+        table = known.get(patch.subject, tomlkit.table())
+        table["file"] = patch.path.name
         tables.append(table)
-    if not isinstance(before, AoT) or [dict(t) for t in before] != [dict(t) for t in tables]:
-        document["patch"] = tables
-    return tomlkit.dumps(document).encode()
+    document["patch"] = tables
+    # tomlkit sets tables apart by as many empty lines as it finds reasons for.
+    return (re.sub(r"\n{3,}", "\n\n", tomlkit.dumps(document)).rstrip("\n") + "\n").encode()
 
 
 def _known_by_subject(directory: Path, before: object) -> dict[str, Table]:

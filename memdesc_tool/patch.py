@@ -110,7 +110,7 @@ def format_patch(git: Git, commit: str) -> bytes:
 
 
 def file_name(number: int, subject: str) -> str:
-    """The name of a patch file as format-patch chooses it: 0001-mm-balloon-count.patch."""
+    """The name of a patch file as format-patch chooses it: 0001-mm-count-pages.patch."""
     slug = re.sub(r"[^A-Za-z0-9_.]+", "-", subject).strip("-.")
     slug = re.sub(r"\.{2,}", ".", slug)
     return f"{number:04d}-{slug[:52].rstrip('-.')}.patch"

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,11 @@ class Workspace:
         at_source.run(git_dir, "clean", "-ffdxq", env=env)
         return self.source
 
-    def am_worktree(self, revision: str) -> Git:
-        """The sparse worktree for `git am`, clean and at revision (a commit)."""
+    def am_worktree(self, revision: str, files: Iterable[str]) -> Git:
+        """The sparse worktree for `git am`, clean and at revision (a commit).
+
+        Only files (paths that patches touch) are checked out in it.
+        """
         path = self.root / "am"
         am = Git(path)
         if not (path / ".git").exists() or am.attempt("rev-parse", "HEAD")[0]:
@@ -97,14 +101,15 @@ class Workspace:
             self.scratch.run("worktree", "prune", "--expire=now")
             self.scratch.run("worktree", "add", "--quiet", "--detach", "--no-checkout",
                              str(path), revision)  # fmt: skip
-            am.run("sparse-checkout", "set", "--no-cone", "/none")
         git_dir = Path(am.run("rev-parse", "--absolute-git-dir"))
         remove_stale_locks(git_dir)
         if (git_dir / "rebase-apply").exists():
             am.attempt("am", "--abort")
             shutil.rmtree(git_dir / "rebase-apply", ignore_errors=True)
-        am.run("read-tree", "--reset", "-u", revision)
+        patterns = "\n".join(_sparse_pattern(file) for file in files)
         am.run("update-ref", "--no-deref", "HEAD", revision)
+        am.run("sparse-checkout", "set", "--no-cone", "--stdin", stdin=patterns.encode())
+        am.run("read-tree", "--reset", "-u", revision)
         am.run("clean", "-ffdxq")
         return am
 
@@ -141,6 +146,11 @@ class Workspace:
         finally:
             index.unlink(missing_ok=True)
         return git.run("commit-tree", tree, "-p", revision, "-m", "overlay", env=env)
+
+
+def _sparse_pattern(file: str) -> str:
+    """The sparse-checkout pattern that matches this one path."""
+    return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", file)
 
 
 def workspace_key(repository: Path) -> str:

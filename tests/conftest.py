@@ -1,0 +1,164 @@
+"""Fixtures shared by the tests: a cache of their own, a miniature git tree, a project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from memdesc_tool.cache import Cache, open_cache
+from memdesc_tool.console import Progress
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "A. Developer",
+    "GIT_AUTHOR_EMAIL": "dev@example.org",
+    "GIT_AUTHOR_DATE": "2026-01-02T03:04:05 +0100",
+    "GIT_COMMITTER_NAME": "A. Developer",
+    "GIT_COMMITTER_EMAIL": "dev@example.org",
+    "GIT_COMMITTER_DATE": "2026-01-02T03:04:05 +0100",
+}
+
+
+@dataclass(frozen=True)
+class GitTree:
+    """A git tree for tests, driven with plain git."""
+
+    path: Path
+
+    def git(self, *args: str) -> str:
+        """Run git; return its output. A failure fails the test."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        done = subprocess.run(
+            ["git", "-C", str(self.path), *args],
+            env={**env, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"git {' '.join(args)}: {done.stdout}"
+        return done.stdout.strip()
+
+    def write(self, **files: str) -> None:
+        """Write files; "__" in a name is "/"."""
+        for name, text in files.items():
+            path = self.path / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def commit(self, message: str, **files: str) -> str:
+        """Write files and commit everything; return the commit."""
+        self.write(**files)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def state(self) -> tuple[str, ...]:
+        """All that a tool must not change: HEAD, refs, index, stash, config, files."""
+        git_dir = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
+        files = sorted(
+            f"{p.relative_to(self.path)} {p.read_bytes()!r}"
+            for p in self.path.rglob("*")
+            if p.is_file() and ".git" not in p.parts
+        )
+        return (
+            (git_dir / "HEAD").read_text(),
+            self.git("for-each-ref"),
+            self.git("ls-files", "--stage"),
+            self.git("status", "--porcelain=v2"),
+            self.git("stash", "list"),
+            (git_dir / "config").read_text(),
+            repr(sorted(p.name for p in git_dir.iterdir())),
+            *files,
+        )
+
+
+def numbers(*changes: tuple[int, str]) -> str:
+    """Thirty lines with a word each, some of them changed: (line, text)."""
+    lines = [f"line {n}" for n in range(1, 31)]
+    for number, text in changes:
+        lines[number - 1] = text
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return open_cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress()
+
+
+@pytest.fixture
+def minitree(tmp_path: Path) -> GitTree:
+    """A tree with one commit on branch main: a.txt, sub/b.txt, Makefile."""
+    path = tmp_path / "mini tree"
+    path.mkdir()
+    tree = GitTree(path)
+    tree.git("init", "-q", "-b", "main")
+    tree.commit("start", a_txt=numbers(), sub__b_txt="one\ntwo\n", Makefile="obj-y += a.o\n")
+    (path / "a_txt").rename(path / "a.txt")
+    (path / "sub" / "b_txt").rename(path / "sub" / "b.txt")
+    tree.commit("names")
+    return tree
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished call of the tool."""
+
+    status: int
+    out: str
+    err: str
+
+
+Tool = Callable[..., Ran]
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Tool:
+    """Runs the tool as a user does, in a process of its own, with a cache of its own."""
+
+    def run(*args: str | Path, cwd: Path | None = None, **env: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "memdesc_tool.cli", *map(str, args)],
+            cwd=cwd or tmp_path,
+            env={**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path / "cache"), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, minitree: GitTree) -> Path:
+    """A project with a series "first" of two patches for minitree, made by its own git."""
+    root = tmp_path / "project"
+    series = root / "patches" / "first"
+    series.mkdir(parents=True)
+    minitree.git("checkout", "-q", "-b", "work")
+    (minitree.path / "a.txt").write_text(numbers((3, "line three")))
+    minitree.commit("a: write three as a word\n\nBecause words are nicer.")
+    (minitree.path / "a.txt").write_text(numbers((3, "line three"), (20, "line twenty")))
+    minitree.commit("a: write twenty as a word\n\nFor the same reason.")
+    minitree.git("format-patch", "-q", "-o", str(series), "main")
+    minitree.git("checkout", "-q", "main")
+    (root / "patches" / "stack.toml").write_text('series = ["first"]\n')
+    names = sorted(path.name for path in series.glob("*.patch"))
+    (series / "series.toml").write_text(
+        'title = "words instead of figures"\n\n'
+        + "\n".join(f'[[patch]]\nfile = "{name}"\n' for name in names)
+    )
+    return root
