@@ -4,6 +4,8 @@ Everything the tool keeps is below one directory (`--cache`, else $MEMDESC_TOOL_
 $XDG_CACHE_HOME/memdesc-tool, else ~/.cache/memdesc-tool) and can be removed at any time:
 
     trees/      bases that were obtained: bare git repositories
+    downloads/  per release: what is being obtained, until it is in trees/
+    apt/        apt's private lists
     work/       per repository: a scratch repository that borrows the objects of the base
                 repository, and the source worktree that builds use
     build/      build directories
@@ -41,6 +43,18 @@ class Cache:
         return self.root / "trees"
 
     @property
+    def downloads(self) -> Path:
+        return self.root / "downloads"
+
+    @property
+    def apt(self) -> Path:
+        return self.root / "apt"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
     def work(self) -> Path:
         return self.root / "work"
 
@@ -63,25 +77,38 @@ class Cache:
         The kernel releases it when its last holder dies, so that there is no stale lock.
         on_wait is told once, in a sentence, when the lock is not free.
         """
-        path = self.root / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = self._open_lock(name)
         told = False
         try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not told and on_wait:
-                        on_wait(f"waiting for another memdesc-tool that uses {name}")
-                    told = True
-                    time.sleep(LOCK_POLL_SECONDS)
+            while not _take(descriptor):
+                if not told and on_wait:
+                    on_wait(f"waiting for another memdesc-tool that uses {name}")
+                told = True
+                time.sleep(LOCK_POLL_SECONDS)
+            os.utime(descriptor)  # when it was last used; gc asks
             register_lock(descriptor)
             yield
         finally:
             release_lock(descriptor)
             os.close(descriptor)
+
+    @contextmanager
+    def try_lock(self, name: str) -> Iterator[bool]:
+        """Hold the lock called name if nobody else does; yields whether it is held."""
+        descriptor = self._open_lock(name)
+        try:
+            held = _take(descriptor)
+            if held:
+                register_lock(descriptor)
+            yield held
+        finally:
+            release_lock(descriptor)
+            os.close(descriptor)
+
+    def _open_lock(self, name: str) -> int:
+        path = self.locks / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def need_space(self, size: int, purpose: str) -> None:
         """Raise InfraError unless size bytes are free for purpose (a noun phrase)."""
@@ -92,6 +119,14 @@ class Cache:
                 f"{purpose} needs {human_size(size)} in {self.root}, only {human_size(free)} free",
                 "memdesc-tool gc gives space back; --cache puts the cache on another disk",
             )
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def default_root() -> Path:

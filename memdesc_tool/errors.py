@@ -72,9 +72,7 @@ class CommandError(InfraError):
     ) -> None:
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         last = tail.strip().splitlines()[-1] if tail.strip() else "no output"
-        super().__init__(
-            f"{argv[0]} failed ({how}): {last}", f"its output: {log}" if log else ""
-        )
+        super().__init__(f"{argv[0]} failed ({how}): {last}", f"its output: {log}" if log else "")
         self.argv = argv
         self.status = status
         self.tail = tail

@@ -35,20 +35,17 @@ class Export:
         return not (self.added or self.changed or self.removed)
 
 
-def plan_export(git: Git, commit_range: str, directory: Path) -> Export:
-    """Work out the export of commit_range ("BASE..TIP") to a series' directory.
+def plan_export(git: Git, base: str, tip: str, directory: Path) -> Export:
+    """Work out the export of the commits after base up to tip to a series' directory.
 
-    Reads only. Raises UserError for a bad range, a merge, an empty range.
+    base, tip: object ids. Reads only. Raises UserError where there is no commit, or a merge.
     """
-    base, separator, tip = commit_range.partition("..")
-    if not separator or not base:
-        raise UserError(f"{commit_range} is no range of commits", "write it BASE..TIP")
-    commits = git.commits(git.commit(base), git.commit(tip or "HEAD"))
+    commits = git.commits(base, tip)
     if not commits:
-        raise UserError(f"there is no commit in {commit_range}")
-    merges = git.run("rev-list", "--merges", f"{base}..{tip or 'HEAD'}").split()
+        raise UserError(f"there is no commit after {base[:12]} up to {tip[:12]}")
+    merges = git.run("rev-list", "--merges", f"{base}..{tip}").split()
     if merges:
-        raise UserError(f"{merges[0][:12]} in {commit_range} is a merge; a series has none")
+        raise UserError(f"{merges[0][:12]} is a merge; a series has none")
     patches = []
     for number, commit in enumerate(commits, 1):
         path = directory / file_name(number, git.subject(commit))

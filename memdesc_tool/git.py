@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import git as gitpython
 
 from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.process import writing
 
 # The configuration of a run of git that must give the same result for everybody.
 PINNED = {
@@ -135,9 +137,9 @@ class Git:
                 source.seek(0)
             try:
                 status, out, err = gitpython.Git(str(self.path)).execute(
-                    ["git", *args],
+                    [*_without_git_variables(env), "git", *args],
                     istream=source if stdin is not None else subprocess.DEVNULL,
-                    env={**_without_git_variables(), **environment(env)},
+                    env=environment(env),
                     with_extended_output=True,
                     with_exceptions=False,
                     stdout_as_string=False,
@@ -150,6 +152,16 @@ class Git:
         data = out if isinstance(out, bytes) else str(out).encode(errors="surrogateescape")
         error = err.decode(errors="replace") if isinstance(err, bytes) else str(err)
         return int(status), data, error
+
+    @contextmanager
+    def feed(self, *args: str) -> Iterator[IO[bytes]]:
+        """Run a git command and write its standard input as a stream.
+
+        GitPython would need the whole input at once. Raises CommandError when it fails; a
+        body that raises ends the command.
+        """
+        with writing(["git", *args], cwd=self.path, env=environment()) as stream:
+            yield stream
 
     # -- questions ---------------------------------------------------------------------
 
@@ -185,9 +197,15 @@ class Git:
         return self.run("log", "-1", "--format=%s", revision)
 
 
-def _without_git_variables() -> dict[str, str]:
-    """The user's environment without GIT_DIR, GIT_INDEX_FILE and their kin."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+def _without_git_variables(env: Mapping[str, str] | None) -> list[str]:
+    """The env(1) command that drops the user's GIT_DIR, GIT_INDEX_FILE and their kin.
+
+    GitPython adds to the environment but cannot take from it; a tool that is started by a
+    git hook, alias or `git bisect run` must not work on that repository.
+    """
+    ours = environment(env)
+    left = [name for name in os.environ if name.startswith("GIT_") and name not in ours]
+    return ["env", *(f"--unset={name}" for name in sorted(left))] if left else []
 
 
 def find_repository(path: Path) -> Path:
@@ -264,3 +282,18 @@ def remove_stale_locks(git_dir: Path) -> None:
     """
     for lock in (*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock")):
         lock.unlink(missing_ok=True)
+
+
+def identity(git: Git) -> tuple[str, str]:
+    """user.name and user.email as the user's git has them here. Raises UserError."""
+    home = Path.home()
+    xdg = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config"
+    config = next((p for p in (home / ".gitconfig", xdg) if p.exists()), Path(os.devnull))
+    env = {"GIT_CONFIG_NOSYSTEM": "0", "GIT_CONFIG_GLOBAL": str(config)}
+    values = []
+    for field in ("user.name", "user.email"):
+        status, out, _ = git.attempt("config", "--get", field, env=env)
+        if status or not out.strip():
+            raise UserError(f"git has no {field} in {git.path}", f"git config --global {field} ...")
+        values.append(out.strip())
+    return values[0], values[1]

@@ -2,19 +2,33 @@
 
 Run as a program: `guard.py FD ARGV...`. FD is the read end of a pipe whose write end only
 the tool holds. The command gets a process group of its own; when the tool dies, however it
-dies, the pipe reports end of file and the whole group is killed. The guard inherits the
-tool's locks and so keeps them until nothing is left running. It ends with the command's
-exit status, or by the signal that ended the command.
+dies, the pipe reports end of file and the whole group is killed, and then whatever else the
+command has started: a process that left the group (setsid) is adopted by the guard, the
+subreaper of them all, when its parent dies. The guard inherits the tool's locks and so
+keeps them until nothing is left running. It ends with the command's exit status, or by the
+signal that ended the command.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def _die_with_guard() -> None:
+    """Runs in the command's process: a guard that is killed itself takes the command along."""
+    _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def _kill_group(pgid: int) -> None:
@@ -22,21 +36,47 @@ def _kill_group(pgid: int) -> None:
         os.killpg(pgid, signal.SIGKILL)
 
 
+def _children() -> list[int]:
+    """The processes whose parent is this one, by /proc (its `children` files are optional)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                if int(fields[1]) == os.getpid():
+                    found.append(int(entry.name))
+    return found
+
+
+def _kill_descendants() -> None:
+    """Kill what was adopted, until there is nothing more: each death may bring orphans."""
+    while children := _children():
+        for pid in children:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
 def main() -> int:
     """Run the command; return its exit status."""
     lifeline, argv = int(sys.argv[1]), sys.argv[2:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the tool's to handle
+    _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        child = subprocess.Popen(argv, start_new_session=True)
+        # One thread only, so preexec_fn is safe here.
+        child = subprocess.Popen(argv, start_new_session=True, preexec_fn=_die_with_guard)  # noqa: PLW1509
     except OSError as error:
         print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
         return 127
     exited = os.pidfd_open(child.pid)
     ready, _, _ = select.select([lifeline, exited], [], [])
-    # Whatever the command left behind in its group ends with it: a make that was
-    # interrupted leaves sub-makes, a User Mode Linux leaves its helpers.
+    # Whatever the command left behind ends with it: a make that was interrupted leaves
+    # sub-makes, a User Mode Linux its helpers.
     _kill_group(child.pid)
     status = child.wait()
+    _kill_descendants()
     if lifeline in ready and exited not in ready:
         return 137
     if status < 0:

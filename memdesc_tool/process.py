@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from memdesc_tool.errors import CommandError, CommandTimeout, InfraError
 
@@ -42,12 +45,18 @@ def printable(argv: list[str], cwd: Path) -> str:
     return f"(cd {shlex.quote(str(cwd))} && {shlex.join(argv)})"
 
 
+# What make(1) would read as its own options, or the kernel's build as settings.
+_MAKE_VARIABLE = re.compile(
+    r"MAKEFLAGS|MFLAGS|GNUMAKEFLAGS|MAKELEVEL|MAKEFILES|ARCH|SUBARCH|CROSS_COMPILE|LLVM(_IAS)?"
+    r"|[WCVO]|LOCALVERSION|KERNEL(RELEASE|VERSION)|KC(PP)?FLAGS|K(A|RUST)FLAGS"
+    r"|(KBUILD|KCONFIG|CONFIG)_\w+|(HOST|USER)\w*FLAGS"
+)
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of every command: the user's, in the C locale, plus extra."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # Variables that make(1) would read as its own options or the kernel's build as settings.
-    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE"):
-        env.pop(name, None)
+    env = {name: value for name, value in env.items() if not _MAKE_VARIABLE.fullmatch(name)}
     env.update(LC_ALL="C.UTF-8", LANGUAGE="")
     env.update(extra or {})
     return env
@@ -88,6 +97,87 @@ def capture(
     if check and done.returncode:
         raise CommandError(argv, done.returncode, tail=output[-TAIL_BYTES:])
     return Finished(tuple(argv), done.returncode, output, time.monotonic() - started)
+
+
+@contextmanager
+def reading(
+    argv: list[str], *, cwd: Path, env: Mapping[str, str] | None = None
+) -> Iterator[IO[bytes]]:
+    """Run a command and read its standard output as a stream, in binary.
+
+    A body that leaves early ends the command. Raises CommandError where the body has read
+    everything and the command still failed, InfraError where it is not installed.
+    """
+    log.debug("%s", printable(argv, cwd))
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        except FileNotFoundError as error:
+            raise missing_program(argv, error) from None
+        assert process.stdout
+        try:
+            yield process.stdout
+            at_end = not process.stdout.read(1)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.stdout.close()
+            status = process.wait()
+        if status and at_end:
+            errors.seek(0)
+            raise CommandError(argv, status, tail=errors.read().decode(errors="replace"))
+
+
+@contextmanager
+def writing(
+    argv: list[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    log_file: Path | None = None,
+) -> Iterator[IO[bytes]]:
+    """Run a command and write its standard input as a stream, in binary.
+
+    log_file keeps what it prints, standard error included. A body that raises ends the
+    command; a command that stops reading ends the body. Raises CommandError where it fails,
+    InfraError where it is not installed.
+    """
+    log.debug("%s", printable(argv, cwd))
+    with log_file.open("w+b") if log_file else tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment(env),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        except FileNotFoundError as error:
+            raise missing_program(argv, error) from None
+        assert process.stdin
+        try:
+            with suppress(BrokenPipeError):
+                yield process.stdin
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            status = process.wait()
+        if status:
+            output.seek(0)
+            tail = output.read()[-TAIL_BYTES:].decode(errors="replace")
+            raise CommandError(argv, status, tail=tail, log=log_file)
 
 
 def missing_program(argv: list[str], error: FileNotFoundError) -> InfraError:

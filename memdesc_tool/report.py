@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from memdesc_tool.baseline import RUN, Change
+from memdesc_tool.baseline import BAD, RUN, Change
 from memdesc_tool.regress import Cell, Regression
 from memdesc_tool.results import Attempt, Verdict
 

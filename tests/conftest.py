@@ -44,16 +44,8 @@ class GitTree:
         assert done.returncode == 0, f"git {' '.join(args)}: {done.stdout}"
         return done.stdout.strip()
 
-    def write(self, **files: str) -> None:
-        """Write files; "__" in a name is "/"."""
-        for name, text in files.items():
-            path = self.path / name.replace("__", "/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-    def commit(self, message: str, **files: str) -> str:
-        """Write files and commit everything; return the commit."""
-        self.write(**files)
+    def commit(self, message: str) -> str:
+        """Commit everything; return the commit."""
         self.git("add", "-A")
         self.git("commit", "-q", "-m", message)
         return self.git("rev-parse", "HEAD")
@@ -103,10 +95,11 @@ def minitree(tmp_path: Path) -> GitTree:
     path.mkdir()
     tree = GitTree(path)
     tree.git("init", "-q", "-b", "main")
-    tree.commit("start", a_txt=numbers(), sub__b_txt="one\ntwo\n", Makefile="obj-y += a.o\n")
-    (path / "a_txt").rename(path / "a.txt")
-    (path / "sub" / "b_txt").rename(path / "sub" / "b.txt")
-    tree.commit("names")
+    (path / "sub").mkdir()
+    (path / "a.txt").write_text(numbers())
+    (path / "sub" / "b.txt").write_text("one\ntwo\n")
+    (path / "Makefile").write_text("obj-y += a.o\n")
+    tree.commit("start")
     return tree
 
 

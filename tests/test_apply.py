@@ -205,8 +205,13 @@ def test_killed_at_any_moment_the_next_call_works(
         env = {**os.environ, "MEMDESC_TOOL_CACHE": str(cache)}
         argv = [sys.executable, "-m", "memdesc_tool.cli", "apply", "--project", str(project),
                 "--tree", str(minitree.path)]  # fmt: skip
-        process = subprocess.Popen(argv, env=env, start_new_session=True,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(
+            argv,
+            env=env,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + milliseconds / 1000
         while time.monotonic() < deadline and process.poll() is None:
             pass
@@ -242,7 +247,9 @@ def test_unsafe_modes_are_refused(tool: Tool, minitree: GitTree, tmp_path: Path)
     assert "adds a symbolic link; refused" in ran.err
 
 
-def test_the_scratch_repository_borrows(cache: Cache, progress: Progress, minitree: GitTree) -> None:
+def test_the_scratch_repository_borrows(
+    cache: Cache, progress: Progress, minitree: GitTree
+) -> None:
     base = resolve(str(minitree.path), cache, progress)
     with open_workspace(cache, base, progress) as workspace:
         assert workspace.scratch.has(base.commit)

@@ -11,6 +11,7 @@ import click
 from memdesc_tool import tree
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
+from memdesc_tool.git import Git
 from memdesc_tool.series import Stack
 from memdesc_tool.tree import Base
 
@@ -54,3 +55,12 @@ def resolve_base(
             )
         spec = named.pop() if named else DEFAULT_RELEASE
     return tree.resolve(spec, context.cache, context.progress, revision=revision)
+
+
+def commit_span(tree_path: Path, commit_range: str) -> tuple[str, str]:
+    """The object ids of both ends of "BASE..TIP" (TIP: HEAD where left out). UserError."""
+    base, separator, tip = commit_range.partition("..")
+    if not separator or not base or tip.startswith("."):
+        raise UserError(f"{commit_range} is no range of commits", "write it BASE..TIP")
+    git = Git(tree_path)
+    return git.commit(base), git.commit(tip or "HEAD")

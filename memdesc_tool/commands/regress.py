@@ -10,11 +10,10 @@ import click
 from memdesc_tool import kunitrun, report
 from memdesc_tool.apply import Applied, apply_stack
 from memdesc_tool.baseline import BAD, Known, read_known
-from memdesc_tool.commands.common import project_option, resolve_base, tree_options
+from memdesc_tool.commands.common import commit_span, project_option, resolve_base, tree_options
 from memdesc_tool.console import err, interactive, out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, UserError
-from memdesc_tool.git import Git
 from memdesc_tool.project import Project, find_project
 from memdesc_tool.regress import Column, Regression, Row, walk
 from memdesc_tool.results import Outcome, Store, open_store
@@ -34,6 +33,7 @@ class Options:
     commit_range: str | None
     upto: int | None
     without: int | None
+    ends: bool
     suites: tuple[str, ...]
     arches: tuple[str, ...]
     kunitconfigs: tuple[Path, ...]
@@ -59,6 +59,7 @@ class Options:
     metavar="N",
     help="Leave patch N out and name the cases that turn red at the end; status 1 if any does.",
 )
+@click.option("--ends", is_flag=True, help="Test the base and the last patch only.")
 @click.option("--suite", "suites", multiple=True, metavar="S", help="Only this suite; repeatable.")
 @click.option("--arch", "arches", multiple=True, metavar="A", help="Only this arch; repeatable.")
 @click.option(
@@ -108,6 +109,8 @@ def _regress(context: Context, options: Options) -> bool:
         if options.without is not None:
             return _without(bench, store, stack, base, columns, options)
         rows = _rows(bench, stack, base, options)
+        if options.ends:
+            rows = [rows[0], rows[-1]]
         found = walk(
             workspace, store, bench.runner, rows, columns,
             known=known, rerun=options.rerun,
@@ -134,10 +137,9 @@ def _what(options: Options) -> tuple[Project | None, Stack]:
 def _base_revision(options: Options) -> str | None:
     if not options.commit_range:
         return options.rev
-    base, separator, _ = options.commit_range.partition("..")
-    if not separator or not base or options.rev:
-        raise UserError(f"{options.commit_range} is no range", "write BASE..TIP, without --rev")
-    return base
+    if options.rev:
+        raise UserError("give either --range or --rev")
+    return commit_span(Path(str(options.tree_spec)), options.commit_range)[0]
 
 
 def _columns(project: Project | None, stack: Stack, options: Options) -> tuple[Column, ...]:
@@ -181,11 +183,9 @@ class _Bench:
 
 
 def _rows(bench: _Bench, stack: Stack, base: Base, options: Options) -> list[Row]:
-    first = Row(0, f"base ({base.name})", base.commit)
+    first = Row(0, f"base ({Path(base.name).name})", base.commit)
     if options.commit_range:
-        tip = Git(Path(str(options.tree_spec))).commit(
-            options.commit_range.partition("..")[2] or "HEAD"
-        )
+        tip = commit_span(Path(str(options.tree_spec)), options.commit_range)[1]
         git = bench.workspace.scratch
         commits = git.commits(base.commit, tip)
         if not commits:
@@ -251,7 +251,11 @@ def _print_without(found: Regression, left_out: Numbered) -> bool:
     for text in report.details(replace(found, rows=found.rows[1:])):
         out.print(text)
     red = found.changed(*BAD)
-    guarded = f"{len(red)} cases turn red" if red else "no case turns red: nothing guards it"
+    guarded = (
+        ("1 case turns red" if len(red) == 1 else f"{len(red)} cases turn red")
+        if red
+        else ("no case turns red: nothing guards it")
+    )
     out.print(f"without {left_out.label}: {guarded}", markup=False)
     return not red
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from memdesc_tool.commands.common import project_option
+from memdesc_tool.commands.common import commit_span, project_option
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.export import plan_export, write_export
-from memdesc_tool.git import Git, find_repository, scratch_repository
+from memdesc_tool.git import find_repository, scratch_repository
 from memdesc_tool.project import find_project
 from memdesc_tool.series import NAME, read_series
 
@@ -78,12 +78,12 @@ def export(
         raise UserError(f"{name} is no name for a series", "letters, digits, '.', '_', '-'")
     directory = found.patches / name
     repository = find_repository(tree_path)
+    base, tip = commit_span(tree_path, commit_range)
     # Read through a repository of our own: the user's configuration has no say.
     with tempfile.TemporaryDirectory(dir=context.cache.root, prefix="export.") as scratch:
-        git = scratch_repository(Path(scratch) / "git", repository)
-        base, _, tip = commit_range.partition("..")
-        from_user = [Git(tree_path).commit(rev or "HEAD") for rev in (base, tip)]
-        plan = plan_export(git, "..".join(from_user), directory)
+        plan = plan_export(
+            scratch_repository(Path(scratch) / "git", repository), base, tip, directory
+        )
     for verb, names in (("new", plan.added), ("changed", plan.changed), ("removed", plan.removed)):
         for file in names:
             out.print(f"{verb:8} {file}", markup=False)

@@ -1,0 +1,264 @@
+"""apply, kunit and regress on a kernel and a series that are not the tool's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Ran, Tool
+from tests.minikernel import COUNT, FIXED, STEPS, MiniKernel, make_mini
+
+
+@pytest.fixture
+def mini(tmp_path: Path) -> MiniKernel:
+    return make_mini(tmp_path)
+
+
+def regress(tool: Tool, mini: MiniKernel, *args: str | Path, **env: str) -> Ran:
+    return tool("regress", "--project", mini.project, "--tree", mini.tree.path, *args, **env)
+
+
+def test_the_main_job(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    before = mini.tree.state()
+    ran = regress(tool, mini)
+    assert ran.status == 0, ran.err
+    lines = [re.sub(r" +", " ", line).strip() for line in ran.out.splitlines()]
+    assert lines[0] == "patch counting/um"
+    assert lines[1].endswith("2 passed, 1 failed")
+    assert lines[2] == "1. lib: say how many of what 2 passed, 1 failed"
+    assert lines[3] == "2. lib: count right 3 passed, 1 fixed here"
+    assert lines[4] == "3. lib: say hello to whom 3 passed"
+    assert "fails counting/um: counting.right_number (failed)" in lines
+    assert "fixed counting/um: counting.right_number" in lines
+    assert lines[-1].startswith("GOOD: 3 patches on ")
+    assert lines[-1].endswith("1 fixed, 0 regressed, 0 failing at the end")
+    assert mini.builds(tmp_path / "cache") == 4
+    assert mini.tree.state() == before
+
+    again = regress(tool, mini)
+    assert (again.status, again.out) == (0, ran.out)
+    assert mini.builds(tmp_path / "cache") == 4
+
+
+def test_a_regression_is_tied_to_its_patch(tool: Tool, mini: MiniKernel) -> None:
+    bad = STEPS[2][1].replace("echo hello", "echo bye")
+    mini.make_series(*STEPS[:2], ("be short", bad))
+    ran = regress(tool, mini)
+    assert ran.status == 1
+    section = ran.out.partition("3. lib: be short:")[2]
+    assert "regressed counting/um: counting.greets" in re.sub(" +", " ", section)
+    assert "1 fixed, 1 regressed, 1 failing at the end" in ran.out
+    assert ran.out.splitlines()[-1].startswith("BAD: ")
+
+
+def test_a_change_to_a_patch_reruns_from_there_on(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    regress(tool, mini)
+    second = ("count right", STEPS[1][1] + "\n# a comment more\n")
+    third = ("say hello to whom", STEPS[2][1] + "\n# a comment more\n")
+    mini.make_series(STEPS[0], second, third)
+    assert regress(tool, mini).status == 0
+    assert mini.builds(tmp_path / "cache") == 6
+
+
+def test_a_reworded_message_reruns_nothing(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    regress(tool, mini)
+    mini.make_series(("say it better", STEPS[0][1]), *STEPS[1:])
+    ran = regress(tool, mini)
+    assert ran.status == 0
+    assert "1. lib: say it better" in ran.out
+    assert mini.builds(tmp_path / "cache") == 4
+
+
+def test_without_names_the_cases_that_turn_red(tool: Tool, mini: MiniKernel) -> None:
+    ran = regress(tool, mini, "--without", "2")
+    assert ran.status == 1
+    assert "regressed counting/um: counting.right_number" in re.sub(" +", " ", ran.out)
+    assert ran.out.splitlines()[-1] == "without 2. lib: count right: 1 case turns red"
+
+
+def test_without_a_patch_that_nothing_guards(tool: Tool, mini: MiniKernel) -> None:
+    ran = regress(tool, mini, "--without", "3")
+    assert ran.status == 0
+    assert ran.out.splitlines()[-1] == (
+        "without 3. lib: say hello to whom: no case turns red: nothing guards it"
+    )
+
+
+def test_without_a_conflict_is_not_red(tool: Tool, mini: MiniKernel) -> None:
+    mini.make_series(*STEPS[:2], ("count the right pages", FIXED.replace("echo 42", "echo 42 # !")))
+    ran = regress(tool, mini, "--without", "2")
+    assert ran.status == 1
+    assert "nothing can be said: without patch 2, patch 3" in ran.err
+    assert "turn" not in ran.out
+
+
+def test_without_a_build_failure_is_not_red(tool: Tool, mini: MiniKernel) -> None:
+    mini.make_series(
+        ("break nothing yet", COUNT + "\n# the end\n"),
+        ("open a brace", COUNT + "\n# the end\nunused() {\n\techo\n"),
+        ("close the brace", COUNT + "\n# the end\nunused() {\n\techo\n}\n"),
+    )
+    ran = regress(tool, mini, "--without", "3")
+    assert ran.status == 1
+    assert "does not build" in ran.err
+    assert "turn" not in ran.out
+
+
+def test_a_patch_that_does_not_build(tool: Tool, mini: MiniKernel) -> None:
+    broken = STEPS[0][1] + "unused() {\n"
+    mini.make_series(
+        ("open a brace", broken), ("close the brace", FIXED), ("say bye", FIXED + "\n# bye\n")
+    )
+    ran = regress(tool, mini)
+    assert ran.status == 1
+    text = re.sub(" +", " ", ran.out)
+    assert "1. lib: open a brace BUILD FAILED, 1 regressed here" in text
+    assert "regressed counting/um: (run)" in text
+    assert "error: bad shell" in text
+    # Compared with the last revision that was built, the second patch fixes the case.
+    assert "2. lib: close the brace 3 passed, 2 fixed here" in text
+    assert "2 fixed, 1 regressed, 0 failing at the end" in text
+
+
+def test_a_base_that_does_not_build_is_infrastructure(tool: Tool, mini: MiniKernel) -> None:
+    (mini.tree.path / "lib" / "other.sh").write_text("if\n")
+    mini.tree.commit("broken")
+    ran = regress(tool, mini)
+    assert ran.status == 3
+    assert "build failed" in ran.err
+
+
+def test_a_vanished_case_is_a_regression(tool: Tool, mini: MiniKernel) -> None:
+    """A kernel that dies before it reports a case."""
+    dying = STEPS[2][1].replace("echo hello", "echo hello; kill -ABRT $$")
+    mini.make_series(*STEPS[:2], ("die", dying))
+    ran = regress(tool, mini)
+    assert ran.status == 1
+    assert re.search(r"regressed +counting/um: \(run\)", ran.out)
+    assert re.search(r"(vanished|regressed) +counting/um: counting\.counts", ran.out)
+
+
+def test_a_splat_is_a_regression(tool: Tool, mini: MiniKernel) -> None:
+    splat = (
+        "\n{ echo '------------[ cut here ]------------';"
+        " echo 'WARNING: CPU: 0 PID: 1 at lib/count.c:7 count_pages+0x10/0x20';"
+        " echo '---[ end trace 0000000000000000 ]---'; }\n"
+    )
+    mini.make_series(*STEPS[:2], ("warn", STEPS[2][1] + splat))
+    ran = regress(tool, mini)
+    assert ran.status == 1
+    assert re.search(r"regressed +counting/um: splat: .*count_pages", ran.out)
+
+
+def test_known_failures_are_known(tool: Tool, mini: MiniKernel) -> None:
+    bad = STEPS[2][1].replace("echo hello", "echo bye")
+    mini.make_series(*STEPS[:2], ("be short", bad))
+    known = mini.project / "patches" / "known-failures.toml"
+    known.write_text(
+        '[[failure]]\ncase = "counting.greets"\nreason = "not polite yet"\n'
+        'remove_when = "it is"\n\n'
+        '[[failure]]\ncase = "nothing.*"\nreason = "x"\nremove_when = "the moon is full"\n'
+    )
+    ran = regress(tool, mini)
+    assert ran.status == 0
+    assert "known to fail counting/um: counting.greets" in re.sub(" +", " ", ran.out)
+    assert "known failure nothing.* on * fails nowhere any more" in ran.err
+    known.write_text('[[failure]]\ncase = "x"\nremove_when = "y"\n')
+    ran = regress(tool, mini)
+    assert ran.status == 2
+    assert "known-failures.toml:1: failure[1].reason: missing" in ran.err
+
+
+def test_a_range_of_commits_needs_no_series(tool: Tool, mini: MiniKernel) -> None:
+    ran = tool("regress", "--tree", mini.tree.path, "--range", "main..work",
+               "--suite", mini.project / "kernel-test-modules" / "counting",
+               "--project", mini.project)  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert "2. lib: count right" in ran.out
+    assert "1 fixed, 0 regressed" in ran.out
+
+
+def test_kunit_on_a_patch(tool: Tool, mini: MiniKernel) -> None:
+    common = ("kunit", "--project", mini.project, "--tree", mini.tree.path, "--suite", "counting")
+    ran = tool(*common, "--upto", "1")
+    assert ran.status == 1, ran.err
+    assert "counting.right_number" in ran.out
+    ran = tool(*common, "--upto", "2")
+    assert ran.status == 0, ran.out + ran.err
+
+
+def test_ends_runs_base_and_tip_only(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    ran = regress(tool, mini, "--ends")
+    assert ran.status == 0
+    assert "1 fixed, 0 regressed" in ran.out
+    assert "2. lib: count right" not in ran.out
+    assert mini.builds(tmp_path / "cache") == 2
+
+
+def stored(cache: Path) -> list[tuple[str, ...]]:
+    """What the store says, without times and paths of logs."""
+    with sqlite3.connect(cache / "results.sqlite") as database:
+        return database.execute(
+            "SELECT key, outcome, name, status FROM run LEFT JOIN result ON run.id = result.run"
+            " ORDER BY key, position"
+        ).fetchall()
+
+
+def test_killed_at_any_moment_it_goes_on(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    quiet = regress(tool, mini, MEMDESC_TOOL_CACHE=str(tmp_path / "undisturbed"))
+    assert quiet.status == 0
+    cache = tmp_path / "killed"
+    env = {**os.environ, "MEMDESC_TOOL_CACHE": str(cache)}
+    argv = [sys.executable, "-m", "memdesc_tool.cli", "regress", "--project", str(mini.project),
+            "--tree", str(mini.tree.path)]  # fmt: skip
+    for tenths in (4, 6, 7, 8, 9, 10, 11, 13):
+        process = subprocess.Popen(
+            argv,
+            env=env,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + tenths / 10
+        while time.monotonic() < deadline and process.poll() is None:
+            pass
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    ran = regress(tool, mini, MEMDESC_TOOL_CACHE=str(cache))
+    assert ran.status == 0, ran.err
+    strip = re.compile(r"log: .*")
+    assert strip.sub("", ran.out) == strip.sub("", quiet.out)
+    assert stored(cache) == stored(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (("--without", "9"), "there is no patch 9"),
+        (("--suite", "none"), "there is no suite none"),
+        (("--arch", "vax"), "there is no architecture vax"),
+        (("--filter", "x"), "--filter needs --kunitconfig"),
+        (("--range", "main", "--upto", "1"), "--range takes"),
+        (("--tree", "/nowhere"), "/nowhere"),
+        (("nothing",), "there is no series"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(
+    tool: Tool, mini: MiniKernel, args: tuple[str, ...], problem: str
+) -> None:
+    ran = regress(tool, mini, *args)
+    assert ran.status == 2
+    assert problem in ran.err
+    assert len(ran.err.strip().splitlines()) <= 2
