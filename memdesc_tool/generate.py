@@ -6,6 +6,7 @@ patches before it; its message comes from templates/.
 
 from __future__ import annotations
 
+import email
 import email.utils
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,15 +102,12 @@ def _message(root: Path, entry: Entry, suite: Suite) -> str:
 
 def _authorship(patch: Patch, author: tuple[str, str]) -> dict[str, str]:
     """Author and date: of the patch that is there, so that nothing changes without need."""
-    headers = dict(
-        line.split(": ", 1)
-        for line in patch.data.decode(errors="replace").splitlines()[:6]
-        if line.startswith(("From: ", "Date: "))
-    )
-    name, mail = email.utils.parseaddr(headers.get("From", "")) if "From" in headers else author
+    headers = email.message_from_bytes(patch.data.partition(b"\n")[2])
+    unfolded = " ".join(str(headers.get("From", "")).split())
+    name, mail = email.utils.parseaddr(unfolded) if unfolded else author
     if not mail:
         raise UserError(f"{patch.path}: cannot read its From: line")
     env = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail}
     if "Date" in headers:
-        env["GIT_AUTHOR_DATE"] = headers["Date"]
+        env["GIT_AUTHOR_DATE"] = str(headers["Date"])
     return env

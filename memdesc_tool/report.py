@@ -73,9 +73,7 @@ def _cell_lines(cell: Cell) -> Iterator[Text]:
         yield _line(cell, case, "known to fail", "yellow")
     for case in cell.flaky:
         yield _line(cell, case, "flaky", "magenta")
-    if cell.failing or any(
-        change in (Change.REGRESSED, Change.VANISHED) for change in shown.values()
-    ):
+    if (cell.row.number == 0 and cell.failing) or any(c in BAD for c in shown.values()):
         yield Text(f"    log: {cell.attempts[-1].log}", "dim")
 
 

@@ -131,7 +131,7 @@ class FakeLinux:
     def says(self, console: str, end: str = "exit 0") -> None:
         """Let "linux" print a console and then do something (a line of shell)."""
         self.write("console.txt", console)
-        self.write("linux.sh", f"#!/bin/sh\ncat {self.path}/console.txt\n{end}\n")
+        self.write("linux.sh", f"#!/bin/sh\ncat <<'END'\n{console}END\n{end}\n")
 
 
 def make_fake(path: Path) -> FakeLinux:

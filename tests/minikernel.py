@@ -17,7 +17,8 @@ KCONFIG_CONFIG ?= .config
 olddefconfig:
 	@sort -u -o $(O)/$(KCONFIG_CONFIG) $(O)/$(KCONFIG_CONFIG)
 linux:
-	@for f in $(CURDIR)/lib/*.sh; do sh -n $$f || { echo "$$f:1:1: error: bad shell"; exit 1; }; done
+	@for f in $(CURDIR)/lib/*.sh; do sh -n $$f || \\
+		{ echo "$$f:1:1: error: bad shell"; exit 1; }; done
 	@echo '  LINK    linux'
 	@(echo '#!/bin/sh'; cat $(CURDIR)/lib/*.sh; cat $(CURDIR)/tests/boot) > $(O)/linux
 	@for t in $$(grep -v '^#' $(CURDIR)/tests/list); do cat $(CURDIR)/tests/$$t; done >> $(O)/linux

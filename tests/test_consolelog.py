@@ -125,7 +125,7 @@ def test_the_users_list_and_what_it_no_longer_needs(tmp_path: Path) -> None:
     assert report.good
     assert [splat.fingerprint for splat in report.allowed] == ["warning:f"]
     assert [entry.number for entry in report.unused] == [2, 3, 4]
-    assert [entry.what for entry in report.unused][0] == "never seen"
+    assert report.unused[0].what == "never seen"
     assert unused(entries, []) == entries
 
 
@@ -192,3 +192,25 @@ def test_memory_does_not_grow_with_the_bytes(tmp_path: Path) -> None:
     )
     assert log.stat().st_size > 20_000_000
     assert int(done.stdout) < 8_000, "kB more than before"
+
+
+def test_a_recorded_run_of_um() -> None:
+    """Suites example, example_init and example_skip_suite of 7.3.4."""
+    report = consolelog.read(LOGS / "um-kunit-example.log")
+    counts = {status.value: count for status, count in report.document.counts().items()}
+    assert counts == {"passed": 19, "skipped": 5}
+    assert report.good
+    assert report.booted
+    assert not report.truncated
+    ids = {case.id for case in report.document.cases}
+    assert "example.example_params_test.example value 3" in ids
+    assert "example.example_params_test_with_init_dynamic_arr.fibonacci param: 1#2" in ids
+    assert {odd.kind.name for odd in report.oddities} == {"DUPLICATE_NAME"}
+
+
+def test_a_recorded_run_cut_at_any_line_is_never_good() -> None:
+    lines = (LOGS / "um-kunit-example.log").read_bytes().splitlines(keepends=True)
+    last = max(n for n, line in enumerate(lines) if line.startswith(b"ok "))
+    for end in range(last + 1):
+        assert not consolelog.read(io.BytesIO(b"".join(lines[:end]))).good
+    assert consolelog.read(io.BytesIO(b"".join(lines[: last + 1]))).good

@@ -223,13 +223,14 @@ def test_a_comment_that_mentions_ok_is_no_result() -> None:
 
 
 def test_harness_output_names_the_test_that_ran() -> None:
-    document = doc("TAP version 13\n1..2\n#  RUN           global.a ...\n#            OK  global.a\n"
-                   "ok 1 global.a\n#  RUN           global.b ...\n")  # fmt: skip
+    document = doc("TAP version 13\n1..2\n#  RUN           global.a ...\n"
+                   "#            OK  global.a\nok 1 global.a\n"
+                   "#  RUN           global.b ...\n")  # fmt: skip
     assert results(document) == {"global.a": "passed", "global.b": "missing"}
 
 
 @pytest.mark.parametrize(
-    "ended", ["", "Kernel panic - not syncing: Fatal exception\n", "[    1.5] Kernel panic - not syncing: x\n"]
+    "ended", ["", "Kernel panic - not syncing: a b\n", "[    1.5] Kernel panic - not syncing: x\n"]
 )  # fmt: skip
 def test_a_case_that_was_running_at_the_end(ended: str) -> None:
     log = (

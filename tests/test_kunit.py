@@ -166,6 +166,11 @@ def test_command_lists(fake: FakeLinux, tool: Tool) -> None:
     ran = tool("kunit", "--tree", fake.path, "--list_tests")
     assert (ran.status, ran.out.split()) == (0, ["a.one", "a.two", "b.three"])
     assert tool("kunit", "--tree", fake.path, "--list-suites").out.split() == ["a", "b"]
+    fake.says("Linux version 7.3\nKTAP version 1\na\n# module: m\na.one\nreboot: System halted\n")
+    ran = tool("kunit", "--tree", fake.path, "--list_tests_attr")
+    assert (ran.status, ran.out) == (0, "a\n# module: m\na.one\n")
+    fake.says("Linux version 7.3\n", "exit 1")
+    assert tool("kunit", "--tree", fake.path, "--list_tests").status == 1
 
 
 def test_command_isolated(fake: FakeLinux, tool: Tool) -> None:
@@ -243,6 +248,59 @@ def test_command_git_tree_is_not_touched(fake: FakeLinux, tool: Tool) -> None:
     assert ran.status == 0, "what is not committed was built"
     assert "1 uncommitted changes are not in this run" in ran.err
     assert git.state() == before
+
+
+SUITE = """\
+[suite]
+name = "gamma"
+title = "a suite of the project's"
+filter = "gamma"
+kunitconfig = "config"
+
+[[file]]
+source = "linux.sh"
+path = "linux.sh"
+"""
+GAMMA = r"""#!/bin/sh
+printf 'Linux version 7.3\nKTAP version 1\n1..1\nok 1 gamma\n'
+"""
+
+
+def test_command_series_and_suite(fake: FakeLinux, tool: Tool, tmp_path: Path) -> None:
+    fake.says(FAILING)
+    git = GitTree(fake.path)
+    git.git("init", "-q", "-b", "main")
+    git.git("add", "-A")
+    git.git("commit", "-q", "-m", "start")
+    git.git("checkout", "-q", "-b", "work")
+    fake.says(PASSING)
+    git.git("commit", "-qam", "two: make it pass\n\nIt failed.")
+    project = tmp_path / "project"
+    series = project / "patches" / "one"
+    git.git("format-patch", "-q", "-o", str(series), "main")
+    git.git("checkout", "-q", "main")
+    (project / "patches" / "stack.toml").write_text('series = ["one"]\n')
+    (patch,) = series.glob("*.patch")
+    (series / "series.toml").write_text(f'title = "t"\n\n[[patch]]\nfile = "{patch.name}"\n')
+    suite = project / "kernel-test-modules" / "gamma"
+    suite.mkdir(parents=True)
+    (suite / "suite.toml").write_text(SUITE)
+    (suite / "config").write_text("CONFIG_KUNIT=y\n")
+    (suite / "linux.sh").write_text(GAMMA)
+    before = git.state()
+    common = ("kunit", "--tree", fake.path, "--project", project)
+    assert tool(*common).status == 1
+    ran = tool(*common, "--series", "one")
+    assert ran.status == 0, ran.out + ran.err
+    assert tool(*common, "--upto", "0").status == 1
+    ran = tool(*common, "--suite", "gamma")
+    assert ran.status == 0 and ran.out.splitlines()[-1].startswith("PASSED (1 passed"), ran.err
+    ran = tool(*common, "--suite", "gamma", "--no-overlay")
+    assert ran.status == 1 and "asked for, but nothing reported: gamma" in ran.out
+    assert git.state() == before
+    fake.write("linux.sh", "#!/bin/sh\nexit 3\n")
+    git.git("commit", "-qam", "conflict")
+    assert tool(*common, "--series", "one", "--bisect").status == 125
 
 
 def test_kill_9_of_the_command_leaves_nothing(fake: FakeLinux, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _kunit(context: Context, options: Options) -> ExitStatus:
 def _status(result: KunitResult, options: Options) -> ExitStatus:
     """The exit status for a result."""
     listing = options.list_tests or options.list_tests_attr or options.list_suites
-    if result.passed or (listing and output.listed(result, attributes=True)):
+    if result.passed or (listing and output.listed(result)):
         return ExitStatus.OK
     if result.outcome is Outcome.NOT_BOOTED:
         return ExitStatus.BISECT_ABORT if options.bisect else ExitStatus.INFRA

@@ -21,7 +21,7 @@ DIAGNOSTICS = 12
 WARNINGS = 10
 
 _TEST = re.compile(r"[^\s.#]+\.[^\s.]+$")
-_ATTRIBUTE = re.compile(r"# [^\s.]+(?:\.[^\s.]+)*: \S+$|[^\s.#]+\.[^\s.]+$|# [^\s.]+\.")
+_ATTRIBUTE = re.compile(r"# \S+: \S+$|[^\s:]+$")
 _VERSION = re.compile(r"\b(?:K?TAP) version \d+")
 _STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[[^\]]*\])? ")
 
