@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from memdesc_tool import fixes
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.git import SCRATCH_IDENTITY, Git, identity
@@ -176,14 +177,23 @@ def _first_conflict(am: Git, name: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A branch that was made: its commit, and subjects of Fixes: trailers without a hash."""
+
+    commit: str
+    unresolved: tuple[str, ...]
+
+
 def make_branch(
     workspace: Workspace, tree: Path, name: str, base: str, commits: list[str], *, signoff: bool
-) -> str:
-    """Create branch name in the user's repository at path tree; return its commit.
+) -> Branch:
+    """Create branch name in the user's repository at path tree.
 
-    The commits are made anew with the user's identity as committer, in the scratch
-    repository; the user's gets the objects and the one new ref, nothing else. Raises
-    UserError where the branch exists, the name is bad or the user has no identity.
+    The commits are made anew with the user's identity as committer and with the hashes of
+    Fixes: trailers as the tree's history has them, in the scratch repository; the user's
+    gets the objects and the one new ref, nothing else. Raises UserError where the branch
+    exists, the name is bad or the user has no identity.
     """
     users = Git(tree)
     if users.attempt("check-ref-format", "--branch", name)[0] or name.startswith("-"):
@@ -191,34 +201,46 @@ def make_branch(
     ref = f"refs/heads/{name}"
     if users.attempt("show-ref", "--verify", "--quiet", ref)[0] == 0:
         raise UserError(f"branch {name} exists already in {tree}", "choose another --branch")
-    committer = identity(users)
+    scratch = workspace.scratch
+    messages = [scratch.run("log", "-1", "--format=%B", commit) for commit in commits]
+    wanted = {subject for message in messages for subject in fixes.unresolved(message)}
+    known = fixes.look_up(users, base, wanted)
+    maker = _Recommitter(scratch, identity(users), known, signoff)
     tip = base
-    for commit in commits:
-        tip = _recommit(workspace.scratch, commit, tip, committer, signoff=signoff)
+    for commit, message in zip(commits, messages, strict=True):
+        tip = maker.recommit(commit, message, tip)
     workspace.remember("branch", name, tip)
     users.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
-              "--no-recurse-submodules", str(workspace.scratch.path),
+              "--no-recurse-submodules", str(scratch.path),
               f"refs/memdesc/branch/{name}:{ref}")  # fmt: skip
-    return tip
+    return Branch(tip, tuple(sorted(wanted - set(known))))
 
 
-def _recommit(
-    scratch: Git, commit: str, parent: str, committer: tuple[str, str], *, signoff: bool
-) -> str:
-    name, mail = committer
-    author = scratch.run("log", "-1", "--format=%an%n%ae%n%aI", commit).split("\n")
-    message = scratch.run("log", "-1", "--format=%B", commit, strip=False).rstrip("\n") + "\n"
-    if signoff:
-        trailer = f"Signed-off-by: {name} <{mail}>"
-        message = scratch.run("interpret-trailers", "--if-exists=addIfDifferent",
-                              "--trailer", trailer, stdin=message.encode()) + "\n"  # fmt: skip
-    env = {
-        "GIT_AUTHOR_NAME": author[0],
-        "GIT_AUTHOR_EMAIL": author[1],
-        "GIT_AUTHOR_DATE": author[2],
-        "GIT_COMMITTER_NAME": name,
-        "GIT_COMMITTER_EMAIL": mail,
-    }
-    tree = scratch.tree(commit)
-    return scratch.run("commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(),
-                       env=env)  # fmt: skip
+@dataclass(frozen=True)
+class _Recommitter:
+    """Makes commits anew for a user: committer, sign-off, hashes of Fixes: trailers."""
+
+    scratch: Git
+    committer: tuple[str, str]
+    fixed: Mapping[str, str]
+    signoff: bool
+
+    def recommit(self, commit: str, message: str, parent: str) -> str:
+        """The same change, on parent; the new commit."""
+        name, mail = self.committer
+        text = fixes.resolve(message, self.fixed) + "\n"
+        if self.signoff:
+            trailer = f"Signed-off-by: {name} <{mail}>"
+            text = self.scratch.run("interpret-trailers", "--if-exists=addIfDifferent",
+                                    "--trailer", trailer, stdin=text.encode()) + "\n"  # fmt: skip
+        author = self.scratch.run("log", "-1", "--format=%an%n%ae%n%aI", commit).split("\n")
+        env = {
+            "GIT_AUTHOR_NAME": author[0],
+            "GIT_AUTHOR_EMAIL": author[1],
+            "GIT_AUTHOR_DATE": author[2],
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": mail,
+        }
+        tree = self.scratch.tree(commit)
+        return self.scratch.run("commit-tree", tree, "-p", parent, "-F", "-",
+                                stdin=text.encode(), env=env)  # fmt: skip

@@ -175,6 +175,26 @@ def test_branch_is_all_that_is_left(
     assert "branch main exists already" in again.err
 
 
+def test_zero_hashes_of_fixes_are_filled_in(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    culprit = minitree.git("rev-parse", "main")
+    for path in (project / "patches" / "first").glob("*.patch"):
+        subject = "start" if "three" in path.name else "nobody did this"
+        text = path.read_text().replace("\n---\n", f'\nFixes: {"0" * 12} ("{subject}")\n---\n', 1)
+        path.write_text(text)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[user]\n\tname = M\n\temail = m@example.org\n")
+    ran = tool("apply", "--project", project, "--tree", minitree.path, "--branch", "b",
+               HOME=str(home))  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert 'has no single commit "nobody did this": its Fixes: hash stays zero' in ran.err
+    log = minitree.git("log", "--format=%B", "main..b")
+    assert f'Fixes: {culprit[:12]} ("start")' in log
+    assert f'Fixes: {"0" * 12} ("nobody did this")' in log
+
+
 @pytest.mark.parametrize("name", ["-x", "a..b", "with space", "x.lock"])
 def test_bad_branch_names_are_refused(
     tool: Tool, minitree: GitTree, project: Path, name: str

@@ -8,7 +8,7 @@ import click
 
 from memdesc_tool.apply import How, apply_stack, make_branch
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
-from memdesc_tool.console import out
+from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.project import find_project
@@ -55,8 +55,10 @@ def apply(
             out.print(f"{one.commit[:12]}  {one.numbered.label}{how}", markup=False)
         if branch:
             commits = [one.commit for one in applied if one.how is not How.ALREADY]
-            tip = make_branch(
+            made = make_branch(
                 workspace, Path(str(tree_spec)), branch, base.commit, commits, signoff=signoff
             )
-            out.print(f"branch {branch} is {tip[:12]}", markup=False)
+            out.print(f"branch {branch} is {made.commit[:12]}", markup=False)
+            for subject in made.unresolved:
+                warn(f'{base.name} has no single commit "{subject}": its Fixes: hash stays zero')
     out.print(f"{len(applied)} patches apply to {base.origin}", markup=False)
