@@ -12,8 +12,11 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+LOG_WIDTH = 160
+"""Columns of a table where no terminal says how wide it is."""
+
 err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else LOG_WIDTH)
 
 
 def interactive() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool import kunitrun, report
-from memdesc_tool.apply import Applied, apply_stack
+from memdesc_tool.apply import Applied, How, apply_stack
 from memdesc_tool.baseline import BAD, Known, read_known
 from memdesc_tool.commands.common import commit_span, project_option, resolve_base, tree_options
 from memdesc_tool.console import err, interactive, out
@@ -201,7 +201,8 @@ def _rows(bench: _Bench, stack: Stack, base: Base, options: Options) -> list[Row
 
 
 def _row(applied: Applied) -> Row:
-    return Row(applied.numbered.number, applied.numbered.label, applied.commit)
+    there = f" ({How.ALREADY.value})" if applied.how is How.ALREADY else ""
+    return Row(applied.numbered.number, applied.numbered.label + there, applied.commit)
 
 
 def _without(
