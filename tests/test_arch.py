@@ -34,7 +34,7 @@ def test_unknown_names_what_is_known() -> None:
 def test_variant_adds_to_its_base() -> None:
     um, smp = arch.load("um"), arch.load("um-smp")
     assert (smp.make_arch, smp.image, smp.name) == (um.make_arch, um.image, "um-smp")
-    assert smp.kernel_args == (*um.kernel_args, "ncpus=2")
+    assert smp.kernel_args == (*um.kernel_args, "ncpus=2", "seccomp=on")
     assert smp.kconfig.get("SMP") == "y" and um.kconfig.get("SMP") is None
 
 

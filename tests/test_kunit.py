@@ -391,7 +391,8 @@ def test_real_kill_9_leaves_no_kernel_running(real: Real, tmp_path: Path) -> Non
     code = (
         "import sys; from pathlib import Path; from memdesc_tool import arch, boot, cache\n"
         "boot.boot(boot.BootRequest(arch.load('um'), Path(sys.argv[1]), Path(sys.argv[2]),"
-        " ('kunit.enable=0', 'root=/dev/none1', 'rootwait')), cache.open_cache())"
+        " ('kunit.enable=0', 'kunit_shutdown=none', 'root=/dev/none1', 'rootwait')),"
+        " cache.open_cache())"
     )
     running = subprocess.Popen([sys.executable, "-c", code, image, str(log)])
     while "Waiting for root" not in (log.read_text() if log.exists() else ""):
@@ -407,7 +408,9 @@ def test_real_silence_and_deadline(real: Real) -> None:
     result = kunit.run(replace(request, filter_glob="nosuchsuite"), cache, Progress())
     assert result.outcome is Outcome.NO_TESTS
     waits = replace(
-        request, kernel_args=("kunit.action=none", "root=/dev/none1", "rootwait"), timeout=3
+        request,
+        kernel_args=("kunit_shutdown=none", "root=/dev/none1", "rootwait"),
+        timeout=5,
     )
     assert kunit.run(waits, cache, Progress()).outcome is Outcome.TIMEOUT
     wait_for_no_process(str(request.build_dir / "linux"))
