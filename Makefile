@@ -2,6 +2,8 @@
 #
 #   make regress    the stack in patches/ on its release: base and every patch, and the verdict
 #   make test       the project's own tests, the real kernel included
+#   make coverage   branch coverage of what must lose nothing; fails where a file has too little
+#   make fuzz       feeds the readers of logs, series and patches with rubbish, FUZZ_SECONDS long
 #   make lint       ruff and mypy
 #   make setup      only what the others need: packages and a virtual environment in .venv
 
@@ -10,8 +12,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 REGRESS ?=
 TEST ?=
+FUZZ_SECONDS ?= 120
+FUZZ ?=
+COVERED := ktap ktapline ktapframe ktaptree cases logline consolelog splat allow series patch \
+	tomlfile apply results migrate baseline regress
+COVERAGE_MINIMUM := 90
 
-.PHONY: all setup packages regress test test-fast lint clean
+.PHONY: all setup packages regress test test-fast coverage fuzz lint clean
 
 all: regress
 
@@ -34,6 +41,19 @@ test: setup
 
 test-fast: setup
 	@$(BIN)/pytest -m 'not kernel' $(TEST)
+
+coverage: setup
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -m 'not kernel' --deselect tests/test_kills.py $(TEST)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include='$(subst $() ,$(),$(COVERED:%=,memdesc_tool/%.py))'
+	@bad=; for name in $(COVERED); do \
+		$(BIN)/coverage report --include=memdesc_tool/$$name.py \
+			--fail-under=$(COVERAGE_MINIMUM) >/dev/null || bad="$$bad $$name"; done; \
+	test -z "$$bad" || { echo "less than $(COVERAGE_MINIMUM) % covered:$$bad" >&2; exit 1; }
+
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 lint: setup
 	@$(BIN)/ruff check .

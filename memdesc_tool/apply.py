@@ -11,10 +11,19 @@ from pathlib import Path
 from memdesc_tool import fixes
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
-from memdesc_tool.git import SCRATCH_IDENTITY, Git, identity
+from memdesc_tool.git import SCRATCH_IDENTITY, Git, GitError, identity
 from memdesc_tool.patch import Patch
 from memdesc_tool.series import Numbered, chain_key
+from memdesc_tool.vetting import refuse_links, refuse_misread, refuse_unsafe
 from memdesc_tool.workspace import Workspace
+
+_NOT_THE_PATCH = re.compile(
+    r"^(error|fatal|warning): .*"
+    r"(No space left on device|Disk quota exceeded|Read-only file system|Input/output error"
+    r"|Permission denied|promisor remote|Out of memory|unable to write|write error|index\.lock)",
+    re.MULTILINE,
+)
+"""What git says where it failed for reasons that are not the patch's."""
 
 
 class How(Enum):
@@ -65,6 +74,8 @@ def apply_stack(
     UserError for a patch that is refused.
     """
     patches = tuple(patches)
+    for numbered in patches:
+        refuse_unsafe(numbered.patch)
     files = sorted({file for numbered in patches for file in numbered.patch.files})
     done: list[Applied] = []
     commit, key = base, base
@@ -75,7 +86,8 @@ def apply_stack(
             stored = _recall(workspace, numbered, key, commit)
             if stored is None:
                 tell(numbered.label)
-                refuse_unsafe(numbered.patch)
+                refuse_misread(workspace.scratch, numbered.patch)
+                refuse_links(workspace.scratch, commit, numbered.patch)
                 if am is None or am.run("rev-parse", "HEAD") != commit:
                     am = workspace.am_worktree(commit, files)
                 stored = _apply_one(am, numbered, commit)
@@ -98,24 +110,14 @@ def _kind(how: How) -> str:
     return f"applied-{how.name.lower()}"
 
 
-def refuse_unsafe(patch: Patch) -> None:
-    """Refuse a patch that would write where a kernel patch has no business. UserError."""
-    for name in patch.files:
-        parts = name.strip('"').split("/")
-        if name.startswith("/") or ".." in parts or ".git" in (part.lower() for part in parts):
-            raise UserError(f"{patch.path}: touches {name}, outside of the tree; refused")
-    if re.search(rb"^(new|old|deleted file|new file) mode 160000$", patch.diff, re.MULTILINE):
-        raise UserError(f"{patch.path}: adds or changes a submodule; refused")
-    if re.search(rb"^new file mode 120000$|^new mode 120000$", patch.diff, re.MULTILINE):
-        raise UserError(f"{patch.path}: adds a symbolic link; refused")
-
-
 def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
     patch = numbered.patch
+    if patch.mail is None:
+        raise UserError(f"{patch.path}: is not there yet", "memdesc-tool generate makes it")
     status, out, err = am.attempt(
-        "am", "--3way", "--no-gpg-sign", "--no-scissors", "--no-signoff", "--keep-non-patch",
-        "--committer-date-is-author-date", str(patch.path),
-        env=SCRATCH_IDENTITY,
+        "am", "--3way", "--no-gpg-sign", "--no-signoff", "--no-message-id", "--keep-cr",
+        "--patch-format=mbox", *patch.mail.options, "--committer-date-is-author-date",
+        stdin=patch.mail.data, env=SCRATCH_IDENTITY,
     )  # fmt: skip
     text = f"{out}\n{err}"
     commit = am.run("rev-parse", "HEAD")
@@ -124,6 +126,8 @@ def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
             return Applied(numbered, parent, How.ALREADY)
         how = How.THREE_WAY if "Falling back to" in text else How.APPLIED
         return Applied(numbered, commit, how)
+    if _NOT_THE_PATCH.search(text):
+        raise GitError(["am"], status, text)
     if _already_there(am, patch):
         am.attempt("am", "--abort")
         am.run("reset", "--quiet", "--hard", parent)
@@ -209,11 +213,30 @@ def make_branch(
     tip = base
     for commit, message in zip(commits, messages, strict=True):
         tip = maker.recommit(commit, message, tip)
-    workspace.remember("branch", name, tip)
-    users.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
-              "--no-recurse-submodules", str(scratch.path),
-              f"refs/memdesc/branch/{name}:{ref}")  # fmt: skip
+    _hand_over(scratch, users, base, tip, ref, maker.committer)
     return Branch(tip, tuple(sorted(wanted - set(known))))
+
+
+def _hand_over(
+    scratch: Git, users: Git, base: str, tip: str, ref: str, committer: tuple[str, str]
+) -> None:
+    """Put the objects from base to tip into the user's repository and make ref.
+
+    Not by fetch: that would go by the url.*, fetch.* and transfer.* of the repository.
+    """
+    status, pack, err = scratch.attempt_bytes(
+        "pack-objects", "--revs", "--stdout", "-q", stdin=f"{tip}\n^{base}\n".encode()
+    )
+    if status:
+        raise GitError(["pack-objects"], status, err)
+    env = {"GIT_COMMITTER_NAME": committer[0], "GIT_COMMITTER_EMAIL": committer[1]}
+    make = ("update-ref", "-m", "branch: created by memdesc-tool", ref, tip, "")
+    for args in (("unpack-objects", "-q"), make):
+        status, out, err = users.attempt(*args, stdin=pack, env=env)
+        if status:
+            reason = ((err or out).strip().splitlines() or ["git says nothing"])[0]
+            reason = reason.removeprefix("fatal: ").removeprefix("error: ")
+            raise UserError(f"cannot make {ref} in {users.path}: {reason}")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ class Qemu:
 
     binary: its program; package: Debian's package that has it; args: machine and firmware;
     tcg_cpu: -cpu under emulation ("" for the machine's default); kvm_hosts: machines
-    (uname -m) on which KVM is worth a probe; serial: argument of -serial; memory: in MiB.
+    (uname -m) on which KVM is worth a probe; serial: argument of -serial; memory: in MiB;
+    vm_args: behind args, for guests with devices (vm.py).
     """
 
     binary: str
@@ -50,6 +51,7 @@ class Qemu:
     kvm_hosts: tuple[str, ...] = ()
     serial: str = "stdio"
     memory: int = 1024
+    vm_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _arch(table: Table) -> Arch:
 
 
 def _qemu(table: Table, native: tuple[str, ...]) -> Qemu:
-    table.only(["binary", "package", "args", "tcg_cpu", "kvm_hosts", "serial", "memory"])
+    table.only(["binary", "package", "args", "tcg_cpu", "kvm_hosts", "serial", "memory", "vm_args"])
     return Qemu(
         binary=table.string("binary"),
         package=table.string("package"),
@@ -136,6 +138,7 @@ def _qemu(table: Table, native: tuple[str, ...]) -> Qemu:
         kvm_hosts=table.strings("kvm_hosts", native),
         serial=table.string("serial", "stdio"),
         memory=table.integer("memory", 1024, minimum=16),
+        vm_args=table.strings("vm_args"),
     )
 
 

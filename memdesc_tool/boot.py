@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shlex
 import shutil
 import tempfile
@@ -98,11 +99,11 @@ def boot(request: BootRequest, cache: Cache, tell: Tell = lambda _: None) -> Boo
 
 def _boot_uml(request: BootRequest, tell: Tell) -> Boot:
     """UML keeps its pid file and console socket in uml_dir, its memory in a file in TMPDIR."""
-    with tempfile.TemporaryDirectory(prefix="uml-", dir=_short_directory(request.log)) as private:
-        argv = [str(request.image), *request.arch.kernel_args, *request.kernel_args,
-                f"uml_dir={private}/", "umid=memdesc-tool"]  # fmt: skip
-        temporary = _memory_directory(Path(private))
-        done = _run(argv, request, {"TMPDIR": str(temporary), "HOME": private}, tell)
+    private = _short_directory(request.log) / f"uml-{secrets.token_hex(4)}"
+    argv = [str(request.image), *request.arch.kernel_args, *request.kernel_args,
+            f"uml_dir={private}/", "umid=memdesc-tool"]  # fmt: skip
+    temporary = _memory_directory(private)
+    done = _run(argv, request, {"TMPDIR": str(temporary), "HOME": str(private)}, tell, private)
     text = request.log.read_bytes()
     if b"ran out of space" in text or done.status == -7:
         raise InfraError(
@@ -131,7 +132,11 @@ def _boot_qemu(request: BootRequest, cache: Cache, tell: Tell) -> Boot:
 
 
 def _run(
-    argv: list[str], request: BootRequest, env: dict[str, str] | None, tell: Tell
+    argv: list[str],
+    request: BootRequest,
+    env: dict[str, str] | None,
+    tell: Tell,
+    private: Path | None = None,
 ) -> process.Finished:
     return process.run_logged(
         argv,
@@ -140,6 +145,7 @@ def _run(
         env=env,
         timeout=request.timeout,
         on_tick=lambda: tell(_position(request.log)),
+        private=private,
     )
 
 
@@ -174,13 +180,13 @@ def _position(log: Path) -> str:
     return found[-1][1] if found else "booting"
 
 
-def _short_directory(log: Path) -> Path | None:
+def _short_directory(log: Path) -> Path:
     """Where UML's private directory goes: by the log, unless a socket's path gets too long.
 
     UML makes a socket UML_DIR/UMID/mconsole; sun_path has 108 bytes.
     """
     length = len(os.fsencode(log.parent.absolute())) + len("/uml-12345678/memdesc-tool/mconsole")
-    return log.parent.absolute() if length < 104 else None
+    return log.parent.absolute() if length < 104 else Path(tempfile.gettempdir())
 
 
 def _memory_directory(private: Path) -> Path:
@@ -194,6 +200,6 @@ def _memory_directory(private: Path) -> Path:
         usable = not mount.f_flag & os.ST_NOEXEC and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)
         if usable and free >= UML_MEMORY:
             return SHARED_MEMORY
-    if shutil.disk_usage(private).free < UML_MEMORY:
+    if shutil.disk_usage(private.parent).free < UML_MEMORY:
         raise InfraError(f"User Mode Linux needs {human_size(UML_MEMORY)} in {private}")
     return private

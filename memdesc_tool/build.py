@@ -26,7 +26,7 @@ from pathlib import Path
 from memdesc_tool import buildlog, kconfig, kconfig_why, process
 from memdesc_tool.arch import Arch, Toolchain, toolchain
 from memdesc_tool.buildlog import Diagnostic
-from memdesc_tool.cache import write_atomic
+from memdesc_tool.cache import remove_temporaries, write_atomic
 from memdesc_tool.errors import CommandError, CommandTimeout, InfraError, UserError
 from memdesc_tool.kconfig import Fragment, Missing
 
@@ -251,6 +251,8 @@ def _marked(build_dir: Path) -> Iterator[Callable[[process.Finished], None]]:
     """
     marker = build_dir / MARKER
     build_dir.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(marker)
+    remove_temporaries(build_dir / ".config")
     if marker.exists():
         remove_unfinished(build_dir)
     write_atomic(marker, b"make is running here, or was killed\n")

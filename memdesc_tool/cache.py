@@ -17,6 +17,7 @@ $XDG_CACHE_HOME/memdesc-tool, else ~/.cache/memdesc-tool) and can be removed at 
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
@@ -30,6 +31,7 @@ from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.process import register_lock, release_lock
 
 LOCK_POLL_SECONDS = 0.2
+NO_SPACE_HINT = "memdesc-tool gc gives space back; --cache puts the cache on another disk"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Cache:
         if free < size:
             raise InfraError(
                 f"{purpose} needs {human_size(size)} in {self.root}, only {human_size(free)} free",
-                "memdesc-tool gc gives space back; --cache puts the cache on another disk",
+                NO_SPACE_HINT,
             )
 
 
@@ -161,6 +163,12 @@ def human_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what killed calls of write_atomic(path) have left; its lock is the caller's."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}"):
+        left.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 
 class Status(Enum):
@@ -36,9 +37,8 @@ class Status(Enum):
         """Whether the case ran, at least in part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One leaf result, or a suite that failed by itself.
+class Case(NamedTuple):
+    """One leaf result, or a suite that failed by itself. A tuple: a log may have a million.
 
     path: names of the suites above it, outermost first. name: as in the log; "(test 3)" where
     the log has none. number: its number in the log. text: directive and diagnostic data after

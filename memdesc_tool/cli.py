@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import signal
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from memdesc_tool import __version__
-from memdesc_tool.cache import open_cache
+from memdesc_tool.cache import NO_SPACE_HINT, open_cache
 from memdesc_tool.console import Progress, err
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, ToolError
@@ -30,6 +31,10 @@ COMMANDS = {
     "tree": ("tree", "tree"),
 }
 """Name of each command: (module in memdesc_tool.commands, object in it)."""
+
+
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENFILE, errno.EMFILE)
+"""Errors of the machine that can come up wherever a file is written."""
 
 
 class LazyGroup(click.Group):
@@ -89,6 +94,14 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         status = ExitStatus.FAILED
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        err.print(f"memdesc-tool: {error.filename or 'a file'}: {error.strerror}", markup=False,
+                  soft_wrap=True)  # fmt: skip
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            err.print(f"  {NO_SPACE_HINT}", markup=False, soft_wrap=True)
+        status = ExitStatus.INFRA
     if bisecting and status in (ExitStatus.USAGE, ExitStatus.INFRA, ExitStatus.INTERRUPTED):
         status = ExitStatus.BISECT_ABORT
     sys.exit(int(status))

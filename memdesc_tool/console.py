@@ -69,4 +69,4 @@ class Progress:
 
 def warn(text: str) -> None:
     """One line to standard error that does not change the exit status."""
-    err.print(f"memdesc-tool: {text}", markup=False)
+    err.print(f"memdesc-tool: {text}", markup=False, soft_wrap=True)

@@ -73,17 +73,21 @@ def _read(stream: BinaryIO, allow: Sequence[Allowed]) -> ConsoleReport:
         if kind.fatal:
             parser.crash()
 
-    scanner = Scanner(began)
-    reader = LineReader(stream, scanner.look)
     booted = False
+
+    def look(block: bytes) -> None:
+        nonlocal booted
+        scanner.look(block)
+        booted = booted or _BANNER in block
+
+    scanner = Scanner(began)
+    reader = LineReader(stream, look)
     number = 0
     feed, scan = parser.feed, scanner.feed
     for number, line in reader:
         if scanner.awake:
             scan(number, line)
         feed(number, line)
-        if not booted and _BANNER in line:
-            booted = True
     document = parser.finish(unterminated=reader.unterminated)
     splats = [attributed(splat, parser.owner(key)) for key, splat in enumerate(scanner.finish())]
     entries = (*default_allowed(), *allow)

@@ -27,6 +27,13 @@ class ExitStatus(IntEnum):
     INTERRUPTED = 130
 
 
+def one_line(text: str) -> str:
+    """text with control characters, line ends and undecodable bytes as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class ToolError(Exception):
     """Base of all expected errors.
 
@@ -37,8 +44,8 @@ class ToolError(Exception):
     exit_status = ExitStatus.INFRA
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(one_line(message))
+        self.message = one_line(message)
         self.hint = hint
 
 

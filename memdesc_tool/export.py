@@ -14,9 +14,12 @@ from tomlkit.items import AoT, Table
 
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.errors import UserError
+from memdesc_tool.files import read_regular
 from memdesc_tool.git import Git
-from memdesc_tool.patch import Patch, file_name, format_patch, parse_patch
+from memdesc_tool.mail import LIMIT
+from memdesc_tool.patch import Patch, file_name, format_patch, parse_patch, read_patch
 from memdesc_tool.series import SERIES_FILE, read_series
+from memdesc_tool.vetting import refuse_unsafe
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,10 @@ def plan_export(git: Git, base: str, tip: str, directory: Path) -> Export:
     for number, commit in enumerate(commits, 1):
         path = directory / file_name(number, git.subject(commit))
         patches.append(parse_patch(path, format_patch(git, commit)))
+        refuse_unsafe(patches[-1])
     description = _describe(directory, patches)
-    old = {path.name: path.read_bytes() for path in directory.glob("*.patch")}
-    if (directory / SERIES_FILE).exists():
-        old[SERIES_FILE] = (directory / SERIES_FILE).read_bytes()
+    there = [*directory.glob("*.patch"), directory / SERIES_FILE]
+    old = {path.name: read_regular(path, LIMIT) for path in there if path.exists()}
     new = {patch.path.name: patch.data for patch in patches} | {SERIES_FILE: description}
     return Export(
         directory,
@@ -105,7 +108,7 @@ def _known_by_subject(directory: Path, before: object) -> dict[str, Table]:
     for table in before if isinstance(before, AoT) else ():
         path = directory / str(table["file"])
         if path.exists():
-            known[parse_patch(path, path.read_bytes()).subject] = table
+            known[read_patch(path).subject] = table
     return known
 
 

@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+# GitPython looks for git when it is imported, also where GIT_PYTHON_GIT_EXECUTABLE says; a
+# git that is missing is an error when it is called, below.
+os.environ["GIT_PYTHON_REFRESH"] = "quiet"
+
 import git as gitpython
 
 from memdesc_tool.errors import InfraError, UserError
-from memdesc_tool.process import writing
+from memdesc_tool.process import inherited_locks, writing
 
 # The configuration of a run of git that must give the same result for everybody.
 PINNED = {
@@ -50,6 +54,9 @@ PINNED = {
     "i18n.commitEncoding": "UTF-8",
     "i18n.logOutputEncoding": "UTF-8",
     "init.templateDir": "",
+    "log.showSignature": "false",
+    "mailinfo.quotedCr": "nowarn",
+    "mailinfo.scissors": "false",
     "maintenance.auto": "false",
     "merge.renames": "true",
     "rerere.enabled": "false",
@@ -66,6 +73,14 @@ SCRATCH_IDENTITY = {
     "GIT_COMMITTER_EMAIL": "memdesc-tool@localhost",
     "GIT_COMMITTER_DATE": "1700000000 +0000",
 }
+
+
+# No attribute of the tree says how files are written, merged or compared (gitattributes(5):
+# info/attributes comes before every .gitattributes).
+ATTRIBUTES = (
+    "* !text !eol !crlf !ident !filter !working-tree-encoding !merge !diff !whitespace"
+    " !conflict-marker-size !delta !encoding\n"
+)
 
 
 class GitError(InfraError):
@@ -101,11 +116,20 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
+# GIT_NO_LAZY_FETCH is git 2.45's; an older git finds no protocol that it may use.
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+
+
 @dataclass(frozen=True)
 class Git:
-    """Git commands in one directory (a repository, bare or not, or a worktree)."""
+    """Git commands in one directory (a repository, bare or not, or a worktree).
+
+    fetches: whether objects that a partial clone lacks may be fetched, which writes them into
+    the repository. Only for repositories of the tool's own.
+    """
 
     path: Path
+    fetches: bool = False
 
     def run(
         self,
@@ -131,23 +155,27 @@ class Git:
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, str]:
         """Like attempt, the standard output as bytes."""
+        env = {**({} if self.fetches else _NO_FETCH), **(env or {})}
+        if not self.path.is_dir():
+            raise UserError(f"{self.path} is not a directory")
         with tempfile.TemporaryFile() as source:
             if stdin is not None:
                 source.write(stdin)
                 source.seek(0)
             try:
-                status, out, err = gitpython.Git(str(self.path)).execute(
-                    [*_without_git_variables(env), "git", *args],
+                # The directory is given to git: GitPython would expand $ in it, and take the
+                # working directory where it cannot enter it.
+                status, out, err = gitpython.Git("/").execute(
+                    [*_without_git_variables(env), "git", "-C", str(self.path.absolute()), *args],
                     istream=source if stdin is not None else subprocess.DEVNULL,
                     env=environment(env),
                     with_extended_output=True,
                     with_exceptions=False,
                     stdout_as_string=False,
                     strip_newline_in_stdout=False,
+                    pass_fds=inherited_locks(),
                 )
             except gitpython.exc.GitCommandNotFound:
-                if not self.path.is_dir():
-                    raise UserError(f"{self.path} is not a directory") from None
                 raise InfraError("git is not installed", "apt install git") from None
         data = out if isinstance(out, bytes) else str(out).encode(errors="surrogateescape")
         error = err.decode(errors="replace") if isinstance(err, bytes) else str(err)
@@ -217,10 +245,18 @@ def find_repository(path: Path) -> Path:
         raise UserError(f"{path} does not exist", "--tree takes a git tree or a release (7.3)")
     if not path.is_dir():
         raise UserError(f"{path} is not a directory", "--tree takes the top of a git tree")
-    status, out, _ = Git(path).attempt("rev-parse", "--path-format=absolute", "--git-common-dir")
+    status, out, err = Git(path).attempt("rev-parse", "--path-format=absolute", "--git-common-dir")
+    if status and "not a git repository (or any" not in err:
+        reason = " ".join(err.partition("fatal: ")[2].split())
+        raise UserError(f"{path}: git cannot use this repository: {reason}")
     if status:
         raise UserError(f"{path} is not in a git repository", "git clone or git init it first")
-    return Path(out.rstrip("\n"))
+    return Path(out.removesuffix("\n"))
+
+
+def is_partial(repository: Path) -> bool:
+    """Whether the repository (a git common directory) may lack objects by intent."""
+    return any(repository.glob("objects/pack/*.promisor"))
 
 
 def scratch_repository(path: Path, lender: Path) -> Git:
@@ -244,9 +280,11 @@ def scratch_repository(path: Path, lender: Path) -> Git:
         shallow.write_bytes((lender / "shallow").read_bytes())
     else:
         shallow.unlink(missing_ok=True)
+    (path / "info").mkdir(exist_ok=True)
+    (path / "info" / "attributes").write_text(ATTRIBUTES)
     _borrow_promisor(path, lender)
     ready.touch()
-    return Git(path)
+    return Git(path, fetches=True)
 
 
 def _object_format(repository: Path) -> str:

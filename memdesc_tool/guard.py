@@ -1,12 +1,13 @@
 """Run a command that must not outlive the tool.
 
-Run as a program: `guard.py FD ARGV...`. FD is the read end of a pipe whose write end only
-the tool holds. The command gets a process group of its own; when the tool dies, however it
-dies, the pipe reports end of file and the whole group is killed, and then whatever else the
-command has started: a process that left the group (setsid) is adopted by the guard, the
-subreaper of them all, when its parent dies. The guard inherits the tool's locks and so
-keeps them until nothing is left running. It ends with the command's exit status, or by the
-signal that ended the command.
+Run as a program: `guard.py FD DIRECTORY ARGV...`. FD is the read end of a pipe whose write end
+only the tool holds. DIRECTORY, unless empty, is made before the command and removed after it.
+The command gets a process group of its own; when the tool dies, however it dies, the pipe
+reports end of file and the whole group is killed, and then whatever else the command has
+started: a process that left the group (setsid) is adopted by the guard, the subreaper of them
+all, when its parent dies. The guard inherits the tool's locks and so keeps them until nothing
+is left running. It ends with the command's exit status, or by the signal that ended the
+command.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,9 +63,19 @@ def _kill_descendants() -> None:
 
 def main() -> int:
     """Run the command; return its exit status."""
-    lifeline, argv = int(sys.argv[1]), sys.argv[2:]
+    lifeline, directory, argv = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the tool's to handle
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if not directory:
+        return _run(lifeline, argv)
+    Path(directory).mkdir(mode=0o700)
+    try:
+        return _run(lifeline, argv)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(lifeline: int, argv: list[str]) -> int:
     try:
         # One thread only, so preexec_fn is safe here.
         child = subprocess.Popen(argv, start_new_session=True, preexec_fn=_die_with_guard)  # noqa: PLW1509
@@ -79,11 +91,12 @@ def main() -> int:
     _kill_descendants()
     if lifeline in ready and exited not in ready:
         return 137
-    if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status not in (9, 19) else None
-        os.kill(os.getpid(), -status)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _status = main()
+    if _status < 0:
+        signal.signal(-_status, signal.SIG_DFL) if -_status not in (9, 19) else None
+        os.kill(os.getpid(), -_status)
+    sys.exit(_status)

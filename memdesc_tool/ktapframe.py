@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memdesc_tool.cases import Case, Status
 
@@ -113,38 +115,93 @@ class Record:
     document: int
     id: str = ""
 
+    def case(self, path: tuple[str, ...], repeat: int) -> Case:
+        """The case that it is, now that the path is known."""
+        return Case(path, self.name, self.status, self.number, self.text, self.diagnostics,
+                    self.line, self.document, repeat)  # fmt: skip
 
-def name_cases(records: Iterable[Record]) -> tuple[tuple[Case, ...], list[Case]]:
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """Passed tests of one frame, one after the other: names and lines; next: the next number."""
+
+    frame: Frame
+    next: int
+    document: int
+    names: list[str] = field(default_factory=list)
+    lines: array[int] = field(default_factory=lambda: array("Q"))
+
+    def cases(self, path: tuple[str, ...], repeats: Iterable[int]) -> Iterator[Case]:
+        """The cases that they are, now that the path is known."""
+        always = itertools.repeat
+        first = self.next - len(self.names)
+        return map(
+            Case._make,
+            zip(always(path), self.names, always(Status.PASSED), itertools.count(first),
+                always(""), always(()), self.lines, always(self.document), repeats),
+        )  # fmt: skip
+
+
+class _Ids:
+    """The ids that are given, as sets of last parts by what is before their last dot."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, set[str]] = {}
+        self._repeats: dict[str, int] = {}
+
+    def take(self, above: str, name: str) -> int:
+        """Give the id above.name; 1, or the number of the repeat where it was given before."""
+        if self._free(above, name):
+            return 1
+        key = f"{above}.{name}" if above else name
+        repeat = self._repeats.get(key, 1) + 1
+        while not self._free(above, f"{name}#{repeat}"):
+            repeat += 1
+        self._repeats[key] = repeat
+        return repeat
+
+    def take_all(self, above: str, names: list[str]) -> bool:
+        """Give the ids of all names if none can have been given before; whether they are."""
+        if above in self._used or "." in "".join(names):
+            return False
+        different = set(names)
+        if len(different) < len(names):
+            return False
+        self._used[above] = different
+        return True
+
+    def _free(self, above: str, name: str) -> bool:
+        if "." in name:
+            before, _, name = name.rpartition(".")
+            above = f"{above}.{before}" if above else before
+        used = self._used.setdefault(above, set())
+        count = len(used)
+        used.add(name)
+        return len(used) > count
+
+
+def name_cases(records: list[Record | Run]) -> tuple[tuple[Case, ...], list[Case]]:
     """The cases of complete documents, each with an id of its own, and those that repeat one.
 
-    Sets the id of every record.
+    Sets the id of every Record. Uses records up, so that never all is there twice.
     """
-    cases = []
-    repeated = []
-    used: set[str] = set()
-    repeats: dict[str, int] = {}
-    for record in records:
+    cases: list[Case] = []
+    repeated: list[Case] = []
+    ids = _Ids()
+    records.reverse()
+    while records:
+        record = records.pop()
         path = record.frame.path
-        name = ".".join((*path, record.name)) if path else record.name
-        repeat = 1
-        record.id = name
-        while record.id in used:
-            repeat = repeats.get(name, 1) + 1
-            repeats[name] = repeat
-            record.id = f"{name}#{repeat}"
-        used.add(record.id)
-        case = Case(
-            path,
-            record.name,
-            record.status,
-            record.number,
-            record.text,
-            record.diagnostics,
-            record.line,
-            record.document,
-            repeat,
-        )
-        cases.append(case)
-        if repeat > 1:
-            repeated.append(case)
+        above = ".".join(path)
+        if isinstance(record, Run):
+            if ids.take_all(above, record.names):
+                repeats: Iterable[int] = itertools.repeat(1)
+            else:
+                repeats = [ids.take(above, name) for name in record.names]
+            found = list(record.cases(path, repeats))
+        else:
+            found = [record.case(path, ids.take(above, record.name))]
+            record.id = found[0].id
+        cases += found
+        repeated += [case for case in found if case.repeat > 1]
     return tuple(cases), repeated

@@ -25,6 +25,10 @@ TOKEN = re.compile(
     rb"|(?P<bail>Bail[ ]out!))"
 )
 """Groups: prefix, lead (indentation, `# ` of nested kselftest output), then one kind of line."""
+PLAIN = re.compile(rb"(\[ *\d+\.\d+\](?: ?\[ *[TC]\d+\])? ?)?( *)ok (\d{1,9}) (\w[\w.-]*)$")
+"""Prefix, lead, number and name of a passed test of which no more is to be said.
+
+TOKEN and result() say the same of it."""
 NOT_OK = re.compile(rb"(?P<result>not ok)(?=[ \t]|$)")
 """`not ok` without a number and without a dash: counts in an open document."""
 GLUED = re.compile(rb"(?<![\w\"'`.])not ok (?P<number>\d++)(?= |$)")

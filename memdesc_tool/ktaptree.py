@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from memdesc_tool import ktapline
 from memdesc_tool.cases import Document, Oddity, OddityKind, Status, Suite
-from memdesc_tool.ktapframe import Frame, Record, name_cases
+from memdesc_tool.ktapframe import Frame, Record, Run, name_cases
 from memdesc_tool.logline import split_prefix, text
 
 KEPT_NOTES = 25
@@ -43,7 +43,8 @@ class Tree:
         self.line = 0
         self.open = False
         self._stacks: dict[bool, list[Frame]] = {False: [], True: []}
-        self._records: list[Record] = []
+        self._records: list[Record | Run] = []
+        self._run: Run | None = None
         self._suites: list[_SuiteRecord] = []
         self._oddities: list[Oddity] = []
         self._odd: dict[OddityKind, int] = {}
@@ -95,6 +96,7 @@ class Tree:
         frame = Frame(indent, self.line)
         self._stacks[stamped] = [frame]
         self._documents += 1
+        self._run = None
         self.open = True
         self._forget()
         return frame
@@ -173,15 +175,15 @@ class Tree:
             self.odd_at(OddityKind.DUPLICATE_PLAN, f"1..{plan} after 1..{top.plan}")
             top.plan = max(top.plan or 0, plan)
 
-    def hashed(self, stamped: bool, indent: int, ok: bool, digits: bytes | None) -> bool:
+    def hashed(self, stamped: bool, indent: int, passed: bool, digits: bytes | None) -> bool:
         """Whether `# ok` is a result of a program below kselftest; begins its frame if need be.
 
         A program may lack a header; but a comment that only looks like a passed test is none.
         """
         stack = self._stack(stamped)
         if not stack or stack[-1].hashed or indent <= stack[-1].indent:
-            return any(frame.hashed for frame in stack) or not ok
-        if ok and (digits is None or ktapline.number(digits) != 1):
+            return any(frame.hashed for frame in stack) or not passed
+        if passed and (digits is None or ktapline.number(digits) != 1):
             return False
         self._push(stack, indent).hashed = True
         return True
@@ -227,6 +229,36 @@ class Tree:
         if parent.plan is not None and parent.count > parent.plan:
             self.odd_at(OddityKind.BEYOND_PLAN, f"{number} of 1..{parent.plan}: {result.name}")
         self._forget()
+
+    def passed(self, stamped: bool, indent: int, number: int, name: str) -> bool:
+        """Take a passed test that comes where it is expected; False where it is not taken.
+
+        What result() would do with it, which takes what this leaves: most of most logs.
+        """
+        stack = self._stacks[stamped] or self._stacks[not stamped]
+        if not stack or self._claims:
+            return False
+        frame = stack[-1]
+        if frame.indent != indent or frame.next != number or frame.seen is not None:
+            return False
+        if frame.plan is not None and frame.count >= frame.plan:
+            return False
+        if frame.parent is not None and frame.parent.indent == indent:
+            return False
+        frame.count += 1
+        frame.next = number + 1
+        run = self._run
+        if run is None or run.frame is not frame or run.next != number:
+            run = self._run = Run(frame, number, self._documents)
+            self._records.append(run)
+        run.next = number + 1
+        run.names.append(name)
+        run.lines.append(self.line)
+        if self._first:
+            self._first.clear()
+            self._last.clear()
+        self._crashed = False
+        return True
 
     def _child(
         self, stack: list[Frame], indent: int, number: int | None, name: str
@@ -290,6 +322,7 @@ class Tree:
             notes = tuple(text(line[:NOTE_BYTES]) for line in (*self._first, *self._last))
         record = Record(frame, name, status, number, words, notes, self.line, self._documents)
         self._records.append(record)
+        self._run = None
         if self._claims:
             self._settle(record)
         return record

@@ -6,15 +6,15 @@ From hash zeroed, subject prefix "[PATCH]" without numbers, no signature, full i
 
 from __future__ import annotations
 
-import email
-import email.header
-import email.policy
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from memdesc_tool.diff import Action, DiffError, FileChange, parse_diff
 from memdesc_tool.errors import UserError
+from memdesc_tool.files import read_regular
 from memdesc_tool.git import Git
+from memdesc_tool.mail import LIMIT, Mail, read_mail
 
 FORMAT = (
     "--zero-commit", "--no-signature", "--no-numbered", "--subject-prefix=PATCH",
@@ -24,19 +24,17 @@ FORMAT = (
 )  # fmt: skip
 """The options of format-patch that make its output depend on the commit alone."""
 
-_DIFF = re.compile(r"^diff --git ", re.MULTILINE)
-_PREFIX = re.compile(r"^\s*(\[[^\]]*\]\s*)+")
 _TRAILER = re.compile(r"^([A-Za-z][A-Za-z0-9-]*): (.+)$")
-_FILE = re.compile(r"^diff --git a/(?P<old>.+?) b/(?P<new>.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Patch:
     """A patch file.
 
-    path: where it was read; data: the file; subject: without prefixes; body: the message
+    path: where it was read; data: the file; subject: without [PATCH]; body: the message
     below the subject, trailers included; trailers: (name, value) pairs in order; files:
-    paths that the diff touches, old names and new.
+    paths that the diff touches, old names and new; mail: what git makes of it (None for a
+    patch that is still to be generated); changes: what the diff does, file by file.
     """
 
     path: Path
@@ -45,60 +43,52 @@ class Patch:
     body: str
     trailers: tuple[tuple[str, str], ...]
     files: tuple[str, ...]
+    mail: Mail | None = None
+    changes: tuple[FileChange, ...] = ()
 
     @property
     def diff(self) -> bytes:
-        """The diff without header, message and statistics."""
-        match = re.search(rb"^diff --git ", self.data, re.MULTILINE)
-        return self.data[match.start() :] if match else b""
+        """The diff without header, message and statistics, decoded."""
+        whole = self.mail.diff if self.mail else b""
+        match = re.search(rb"^diff --git ", whole, re.MULTILINE)
+        return whole[match.start() :] if match else b""
+
+    @property
+    def mode_changes(self) -> tuple[str, ...]:
+        """The permissions that it changes, each in words."""
+        return tuple(
+            f"{change.new}: mode {change.old_mode} becomes {change.new_mode}"
+            for change in self.changes
+            if change.action not in (Action.ADD, Action.DELETE)
+            and change.old_mode != change.new_mode
+        )
 
 
 def read_patch(path: Path) -> Patch:
     """Read a patch file. Raises UserError where it is none."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        data = read_regular(path, LIMIT)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
     return parse_patch(path, data)
 
 
 def parse_patch(path: Path, data: bytes) -> Patch:
     """Parse the content of a patch file; path is for messages. Raises UserError."""
-    text = data.decode("utf-8", errors="surrogateescape")
-    if not text.strip():
-        raise UserError(f"{path}: the file is empty", "git format-patch writes patch files")
-    mails = len(re.findall(r"^From [0-9a-f]{40} ", text, re.MULTILINE))
-    if mails > 1:
-        raise UserError(f"{path}: holds {mails} patches, not one", "git mailsplit takes them apart")
-    body = text.split("\n", 1)[1] if text.startswith("From ") and "\n" in text else text
-    message = email.message_from_string(body, policy=email.policy.compat32)
-    raw_subject = message["Subject"]
-    if raw_subject is None or not _DIFF.search(text):
-        what = "no Subject: line" if raw_subject is None else "no diff"
-        raise UserError(f"{path}: {what}, not a patch", "git format-patch writes patch files")
-    subject = _PREFIX.sub("", _decode(raw_subject))
-    text_body = _DIFF.split(body.split("\n\n", 1)[-1])[0]
-    text_body = re.split(r"^---\s*$", text_body, maxsplit=1, flags=re.MULTILINE)[0]
-    return Patch(path, data, subject, text_body.strip(), _trailers(text_body), _files(text))
-
-
-def _decode(value: object) -> str:
-    header = email.header.make_header(email.header.decode_header(str(value)))
-    return " ".join(str(header).split())
+    mail = read_mail(path, data)
+    try:
+        changes = parse_diff(mail.diff)
+    except DiffError as error:
+        raise UserError(f"{path}: {error}", "git format-patch writes patch files") from None
+    files = tuple(dict.fromkeys(name for change in changes for name in change.names))
+    body = mail.message.strip()
+    return Patch(path, data, mail.subject, body, _trailers(body), files, mail, changes)
 
 
 def _trailers(body: str) -> tuple[tuple[str, str], ...]:
     last = body.strip().split("\n\n")[-1].splitlines()
     pairs = [match.groups() for line in last if (match := _TRAILER.match(line))]
     return tuple((name, value) for name, value in pairs)
-
-
-def _files(text: str) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for match in _FILE.finditer(text):
-        names[match["old"]] = None
-        names[match["new"]] = None
-    return tuple(names)
 
 
 def format_patch(git: Git, commit: str) -> bytes:

@@ -87,6 +87,7 @@ def capture(
             stderr=subprocess.STDOUT,
             timeout=timeout,
             check=False,
+            pass_fds=inherited_locks(),
         )
     except subprocess.TimeoutExpired as error:
         tail = (error.stdout or b"").decode(errors="replace")
@@ -118,6 +119,7 @@ def reading(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                pass_fds=inherited_locks(),
             )
         except FileNotFoundError as error:
             raise missing_program(argv, error) from None
@@ -160,6 +162,7 @@ def writing(
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                pass_fds=inherited_locks(),
             )
         except FileNotFoundError as error:
             raise missing_program(argv, error) from None
@@ -196,17 +199,21 @@ def run_logged(
     timeout: float | None = None,
     on_tick: Callable[[], None] | None = None,
     append: bool = False,
+    private: Path | None = None,
 ) -> Finished:
     """Run a long command, its output in log_file; it never outlives the tool.
 
     on_tick is called several times a second while it runs (for progress). On a timeout (in
     seconds), on ^C and when the tool is killed, the command and all it started in its
-    process group are killed. Returns whatever the exit status; output stays empty.
+    process group are killed. private: a directory that is not there; it is made for the
+    command and removed after it, whoever is killed. Returns whatever the exit status; output
+    stays empty.
     """
     log.info("%s", printable(argv, cwd))
     log_file.parent.mkdir(parents=True, exist_ok=True)
     lifeline, ours = os.pipe()
-    guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), str(lifeline)]
+    guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), str(lifeline),
+             str(private or "")]  # fmt: skip
     started = time.monotonic()
     timed_out = False
     with log_file.open("ab" if append else "wb") as output:
@@ -248,7 +255,10 @@ _locks: set[int] = set()
 
 
 def inherited_locks() -> tuple[int, ...]:
-    """File descriptors of locks that a running command keeps held if the tool dies."""
+    """File descriptors of locks that a running command keeps held if the tool dies.
+
+    So that the next call waits until nothing that the killed one has started writes any more.
+    """
     return tuple(_locks)
 
 

@@ -6,6 +6,7 @@ stored when it has run and never runs again while its inputs stay the same.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -171,16 +172,8 @@ def walk(
     clock = time.monotonic()
     for planned in plan:
         row, column = planned.row, planned.column
-        fresh = rerun
-        while fresh or not _enough(store, planned):
-            if fresh:
-                store.forget(planned.key)
-            fresh = False
-            far = _how_far(ran, len(pending), time.monotonic() - clock)
-            source = workspace.checkout(planned.commit)
-            logs = workspace.cache.logs / planned.key[:16] / str(len(store.attempts(planned.key)))
-            label = f"{far} {row.label}"
-            store.add(planned.inputs, runner.run(column, source, logs, label))
+        far = _how_far(ran, len(pending), time.monotonic() - clock)
+        _fill(workspace, store, runner, planned, f"{far} {row.label}", rerun)
         ran += planned in pending
         attempts = store.attempts(planned.key)
         cells[row.number, column.name] = _cell(planned, attempts, cells, known)
@@ -213,6 +206,45 @@ def _plan(
             inputs = dict(runner.inputs(column, workspace.scratch.tree(commit)))
             plan.append(_Planned(row, column, commit, inputs, key_of(inputs)))
     return plan
+
+
+def _fill(
+    workspace: Workspace,
+    store: Store,
+    runner: Runner,
+    planned: _Planned,
+    label: str,
+    rerun: bool,
+) -> None:
+    """Run a cell until the store has enough attempts of it.
+
+    What rerun replaces stays stored until the first new attempt has ended. The lock is for a
+    call on another clone of the tree: it has a worktree of its own, but the same results.
+    """
+    cache = workspace.cache
+    logs_of_key = cache.logs / planned.key[:16]
+    replace = rerun
+    with cache.lock(f"job-{planned.key[:2]}"):
+        while replace or not _enough(store, planned):
+            source = workspace.checkout(planned.commit)
+            logs = _free_directory(logs_of_key, store.attempts(planned.key))
+            attempt = runner.run(planned.column, source, logs, label)
+            store.add(planned.inputs, attempt, replace=replace)
+            if replace:
+                _free_directory(logs_of_key, [attempt])
+            replace = False
+
+
+def _free_directory(parent: Path, attempts: Iterable[Attempt]) -> Path:
+    """A directory below parent for the logs of one more attempt.
+
+    Whatever is there that is no log of these attempts is removed: a killed call has left it.
+    """
+    kept = {Path(attempt.log).parent.name for attempt in attempts}
+    for left in parent.iterdir() if parent.is_dir() else ():
+        if left.name not in kept:
+            shutil.rmtree(left)
+    return parent / next(str(n) for n in range(len(kept) + 1) if str(n) not in kept)
 
 
 def _enough(store: Store, planned: _Planned) -> bool:

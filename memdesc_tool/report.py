@@ -99,11 +99,12 @@ def _reason(attempts: tuple[Attempt, ...], case: str) -> str:
 
 def verdict(regression: Regression, where: str) -> str:
     """The one line that sums it all up; where says what it stood on."""
-    patches = len(regression.rows) - 1
+    last = regression.rows[-1].number
+    patches = "1 patch" if last == 1 else f"{last} patches"
     counts = [f"{len(regression.changed(Change.FIXED))} fixed",
               f"{len(regression.regressed)} regressed",
               f"{len(regression.failing_at_tip)} failing at the end"]  # fmt: skip
     if not regression.passed_anything:
         counts.append("NO CASE PASSED in some column")
     word = "GOOD" if regression.good else "BAD"
-    return f"{word}: {patches} patches on {where}: {', '.join(counts)}"
+    return f"{word}: {patches} on {where}: {', '.join(counts)}"

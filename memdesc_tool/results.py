@@ -11,18 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.errors import InfraError
+from memdesc_tool.schema import Migration, bring_up_to_date
 
-SCHEMA = 1
-BUSY_SECONDS = 60
+BUSY_SECONDS = 60.0
+POLL_SECONDS = 0.02
 
-_TABLES = """
+_VERSION_1 = """
 CREATE TABLE run (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
@@ -43,6 +45,9 @@ CREATE TABLE result (
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
 """
+
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1,)
+"""See schema.py. What tests/test_schema.py has of a version is how users' stores are."""
 
 
 class Outcome(Enum):
@@ -108,14 +113,19 @@ class Store:
             "SELECT id, outcome, started, seconds, log, detail FROM run WHERE key = ? ORDER BY id",
             (key,),
         ).fetchall()
-        return tuple(
-            Attempt(Outcome(outcome), self._results(run), started, seconds, log, detail)
-            for run, outcome, started, seconds, log, detail in rows
-        )
+        try:
+            return tuple(
+                Attempt(Outcome(outcome), self._results(run), started, seconds, log, detail)
+                for run, outcome, started, seconds, log, detail in rows
+            )
+        except ValueError as error:
+            raise sqlite3.DatabaseError(str(error)) from None
 
-    def add(self, inputs: Mapping[str, str], attempt: Attempt) -> None:
-        """Store an attempt, all or nothing."""
+    def add(self, inputs: Mapping[str, str], attempt: Attempt, *, replace: bool = False) -> None:
+        """Store an attempt, all or nothing; replace: in place of all that its key has."""
         with self.database:
+            if replace:
+                self.database.execute("DELETE FROM run WHERE key = ?", (key_of(inputs),))
             cursor = self.database.execute(
                 "INSERT INTO run (key, inputs, outcome, started, seconds, log, detail)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -137,11 +147,6 @@ class Store:
                 ],
             )
 
-    def forget(self, key: str) -> None:
-        """Remove what is stored under a key."""
-        with self.database:
-            self.database.execute("DELETE FROM run WHERE key = ?", (key,))
-
     def _results(self, run: int) -> tuple[Result, ...]:
         rows = self.database.execute(
             "SELECT name, status, detail FROM result WHERE run = ? ORDER BY position", (run,)
@@ -153,40 +158,49 @@ class Store:
 def open_store(path: Path) -> Iterator[Store]:
     """The store in the file path, made or brought up to date if need be.
 
-    Raises UserError for a store of a newer version, InfraError for a damaged one.
+    Raises UserError for a store of a newer version, which is not touched, and InfraError for
+    a damaged one, which is not removed; the body's own use of the store included.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
+            bring_up_to_date(database, path, MIGRATIONS)
+            _write_ahead(database)
+            database.execute("PRAGMA foreign_keys = ON")
+            yield Store(database)
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
+        raise  # the tool's own fault, not the file's
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from None
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on: readers and a writer then do not wait for each other.
+
+    SQLite does not wait for the lock that this takes, so that is done here.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA foreign_keys = ON")
-            _bring_up_to_date(database, path)
-        except sqlite3.DatabaseError as error:
-            raise InfraError(
-                f"the results store {path} cannot be used: {error}",
-                "move it away to start with an empty one",
-            ) from None
-        yield Store(database)
+            return
+        except sqlite3.OperationalError as error:
+            if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
-def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
-    def version() -> int:
-        return int(database.execute("PRAGMA user_version").fetchone()[0])
+def _primary(error: sqlite3.Error) -> int:
+    """SQLite's primary result code, 0 where the error has none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
-    if version() > SCHEMA:
-        raise UserError(
-            f"{path} was written by a newer memdesc-tool (store version {version()})",
-            "use that one, or another --cache",
-        )
-    if version() == SCHEMA:
-        return
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        if version() == 0:  # looked at again: another process may have been first
-            for statement in filter(None, map(str.strip, _TABLES.split(";"))):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {SCHEMA}")
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
+
+def _unusable(path: Path, error: sqlite3.Error) -> InfraError:
+    hints = {
+        sqlite3.SQLITE_BUSY: "another process has kept it locked; try again when that has ended",
+        sqlite3.SQLITE_FULL: "memdesc-tool gc gives space back",
+        sqlite3.SQLITE_READONLY: "it must be writable",
+        sqlite3.SQLITE_CANTOPEN: "it must be a file that can be read and written",
+    }
+    hint = hints.get(_primary(error), "move it away to start with an empty one")
+    return InfraError(f"the results store {path} cannot be used: {error}", hint)

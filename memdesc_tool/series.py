@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from memdesc_tool.errors import UserError
+from memdesc_tool.files import refuse_outside
 from memdesc_tool.patch import Patch, read_patch
 from memdesc_tool.tomlfile import Table, read_toml
 
@@ -152,6 +153,8 @@ def _series_of_files(directory: Path) -> Series:
             f"{directory} holds no series: neither {SERIES_FILE} nor *.patch files",
             "memdesc-tool series export writes one from a branch",
         )
+    for file in files:
+        refuse_outside(file, directory)
     entries = tuple(Entry(read_patch(file)) for file in files)
     return Series(directory.name, directory, directory.name, entries)
 

@@ -19,6 +19,7 @@ from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.git import Git
 from memdesc_tool.series import NAME
 from memdesc_tool.tomlfile import Table, read_toml
+from memdesc_tool.vetting import bad_name
 from memdesc_tool.workspace import Workspace
 
 SUITE_FILE = "suite.toml"
@@ -116,7 +117,12 @@ def _read_edit(table: Table, directory: Path) -> Edit:
     if "lines" in table.values:
         lines = table.strings("lines")
     else:
-        lines = tuple(table.file("source", directory).read_text(encoding="utf-8").splitlines())
+        lines = tuple(
+            table.file("source", directory)
+            .read_bytes()
+            .decode(errors="surrogateescape")
+            .splitlines()
+        )
     patterns = {name: table.string(name, "") for name in ("before", "after", "start")}
     for name, pattern in patterns.items():
         try:
@@ -128,8 +134,7 @@ def _read_edit(table: Table, directory: Path) -> Edit:
 
 def _kernel_path(table: Table) -> str:
     path = table.string("path")
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or ".git" in parts or "" in parts:
+    if bad_name(path):
         raise table.error("path", f"{path} is no path below the top of a kernel tree")
     return path
 

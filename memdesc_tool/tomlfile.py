@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from memdesc_tool.errors import UserError
+from memdesc_tool.files import read_regular
+
+LIMIT = 4_000_000
+"""Bytes of the largest TOML file that is read."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,9 @@ def _kind(value: Any) -> str:
 def read_toml(path: Path, purpose: str) -> Table:
     """The top table of a TOML file. Raises UserError; purpose says what the file is."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, LIMIT).decode()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist", f"it is {purpose}") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", f"it is {purpose}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}", f"it is {purpose}") from None
     try:

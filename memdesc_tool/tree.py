@@ -24,7 +24,7 @@ from memdesc_tool import aptsource, release
 from memdesc_tool.cache import Cache, write_atomic
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError, UserError
-from memdesc_tool.git import Git, find_repository
+from memdesc_tool.git import Git, find_repository, is_partial
 from memdesc_tool.tarball import import_tar
 from memdesc_tool.workspace import workspace_key
 
@@ -148,22 +148,27 @@ def _users_tree(spec: str, revision: str | None) -> Base:
     if revision is None and git.attempt("rev-parse", "--verify", "--quiet", "HEAD")[0]:
         raise UserError(f"{spec} has no commit yet", "commit something, or name a revision")
     commit = git.commit(revision or "HEAD")
-    if not git.has(commit):
+    if not is_partial(repository) and not git.has(commit):
         raise UserError(f"{spec}: the tree of commit {commit[:12]} is not in the repository")
     parts = [f"{path.absolute()}, {revision or 'HEAD'} {commit[:12]} ({git.subject(commit)})"]
     if (repository / "shallow").exists():
         parts.append("shallow")
-    if _dirty(git):
+    if uncommitted(git):
         parts.append("its uncommitted changes are not included")
     return Base(spec, "; ".join(parts), repository, commit, users=True)
 
 
-def _dirty(git: Git) -> bool:
-    """Whether a worktree has changes of tracked files; the index is not refreshed on disk."""
+def uncommitted(git: Git) -> int:
+    """How many tracked files have changes; 0 in a bare repository.
+
+    The index is not refreshed on disk, and nothing is read of files that a partial clone has
+    not got (renames would have to be).
+    """
     status, out, _ = git.attempt(
-        "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"
-    )
-    return not status and bool(out.strip())  # a bare repository has no status
+        "status", "--porcelain", "--no-renames", "--untracked-files=no",
+        "--ignore-submodules=all",
+    )  # fmt: skip
+    return 0 if status else len(out.splitlines())
 
 
 # -- a release -------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from memdesc_tool.git import (
     remove_stale_locks,
     scratch_repository,
 )
+from memdesc_tool.leftovers import sweep
 
 SOURCE_BYTES = 2_200_000_000
 """What a source worktree takes at most."""
@@ -76,7 +77,7 @@ class Workspace:
             self.source.mkdir(parents=True)
         index.with_name("src.index.lock").unlink(missing_ok=True)
         env = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(self.source)}
-        at_source = Git(self.source)
+        at_source = Git(self.source, fetches=True)
         git_dir = f"--git-dir={self.scratch.path}"
         try:
             at_source.run(git_dir, "read-tree", "-u", "--reset", revision, env=env)
@@ -95,7 +96,7 @@ class Workspace:
         Only files (paths that patches touch) are checked out in it.
         """
         path = self.root / "am"
-        am = Git(path)
+        am = Git(path, fetches=True)
         if not (path / ".git").exists() or am.attempt("rev-parse", "HEAD")[0]:
             shutil.rmtree(path, ignore_errors=True)
             self.scratch.run("worktree", "prune", "--expire=now")
@@ -166,8 +167,8 @@ def open_workspace(cache: Cache, base: HasRepository, progress: Progress) -> Ite
     """The workspace of a base, locked while the body runs; another user is waited for."""
     key = workspace_key(base.repository)
     with cache.lock(f"work-{key}", on_wait=progress.note):
+        sweep(cache.work / key / "scratch.git")
         scratch = scratch_repository(cache.work / key / "scratch.git", base.repository)
-        remove_stale_locks(scratch.path)
         for left in (cache.work / key).glob("write.*.index*"):
             left.unlink(missing_ok=True)
         yield Workspace(cache, key, scratch)

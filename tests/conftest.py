@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,24 +51,49 @@ class GitTree:
         self.git("commit", "-q", "-m", message)
         return self.git("rev-parse", "HEAD")
 
-    def state(self) -> tuple[str, ...]:
-        """All that a tool must not change: HEAD, refs, index, stash, config, files."""
-        git_dir = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
-        files = sorted(
-            f"{p.relative_to(self.path)} {p.read_bytes()!r}"
-            for p in self.path.rglob("*")
-            if p.is_file() and ".git" not in p.parts
-        )
-        return (
-            (git_dir / "HEAD").read_text(),
-            self.git("for-each-ref"),
-            self.git("ls-files", "--stage"),
-            self.git("status", "--porcelain=v2"),
-            self.git("stash", "list"),
-            (git_dir / "config").read_text(),
-            repr(sorted(p.name for p in git_dir.iterdir())),
-            *files,
-        )
+    def state(self) -> dict[str, str]:
+        """All that a tool must not change, by name.
+
+        HEAD, refs, stash and what git says of the index; "git/PATH" and "tree/PATH": content,
+        mode and time of every file and directory, objects, packs, reflogs and locks included.
+        The times of objects are left out: git sets them anew in a repository that it borrows
+        from where it would have written the same object.
+        """
+        git_dir = self.path / ".git"
+        if git_dir.is_file():  # a linked worktree
+            git_dir = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
+        elif not git_dir.exists():
+            git_dir = self.path
+        state = {f"git/{name}": what for name, what in _files(git_dir)}
+        if git_dir != self.path:
+            state |= {f"tree/{name}": what for name, what in _files(self.path)}
+        stash = git_dir / "logs" / "refs" / "stash"
+        state["stash"] = stash.read_text() if stash.exists() else ""
+        state["HEAD"] = (git_dir / "HEAD").read_text()
+        for name, args in (
+            ("refs", ("for-each-ref",)),
+            ("config", ("config", "--list", "--local")),
+            ("index", ("ls-files", "--stage", "--debug")),
+        ):  # fmt: skip
+            state[name] = self.git("-c", "core.fsmonitor=false", *args)
+        return state
+
+
+def _files(top: Path) -> Iterator[tuple[str, str]]:
+    """Every file and directory below top but .git: its name and all about it."""
+    for path in sorted(top.rglob("*")):
+        name = str(path.relative_to(top))
+        if name.split("/", maxsplit=1)[0] == ".git":
+            continue
+        status = path.lstat()
+        what = f"{status.st_mode:o}"
+        if "objects" not in path.parts or path.is_dir():
+            what += f" {status.st_mtime_ns}"
+        if path.is_symlink():
+            what += f" -> {path.readlink()}"
+        elif path.is_file():
+            what += " " + hashlib.sha256(path.read_bytes()).hexdigest()
+        yield name, what
 
 
 def numbers(*changes: tuple[int, str]) -> str:

@@ -1,7 +1,8 @@
 """A project with a "kernel" of shell functions: configured, built and run by the real tool.
 
 The kernel counts and greets; its suite checks both. The series of three patches fixes the
-counting with its second patch. Nothing here knows what the tool's own series are about.
+counting with its second patch. MINI_HOOK names a program that it calls in every step, with the
+name of the step and a directory. Nothing here knows what the tool's own series are about.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from tests.conftest import GitTree
 
 MAKEFILE = """\
 KCONFIG_CONFIG ?= .config
+HOOK := $(or $(MINI_HOOK),true)
 .PHONY: olddefconfig linux
 olddefconfig:
+	@$(HOOK) configure $(O)
 	@sort -u -o $(O)/$(KCONFIG_CONFIG) $(O)/$(KCONFIG_CONFIG)
 linux:
+	@$(HOOK) compile $(O)
 	@for f in $(CURDIR)/lib/*.sh; do sh -n $$f || \\
 		{ echo "$$f:1:1: error: bad shell"; exit 1; }; done
 	@echo '  LINK    linux'
@@ -25,7 +29,7 @@ linux:
 	@chmod +x $(O)/linux; echo built >> $(CURDIR)/../../built
 """
 
-BOOT = 'echo "Linux version 7.3.0 (mini)"\n'
+BOOT = 'echo "Linux version 7.3.0 (mini)"\n${MINI_HOOK:-true} boot .\n'
 
 COUNT = """\
 # How many there are.

@@ -168,8 +168,12 @@ def test_branch_is_all_that_is_left(
         f"A. Developer|M. Tainer|a: write three as a word|{sign}",
     ]
     minitree.git("fsck", "--full")
-    changed = [a for a, b in zip(minitree.state(), before, strict=True) if a != b]
-    assert changed == [minitree.git("for-each-ref")]
+    after = minitree.state()
+    changed = {name for name in after | before if after.get(name) != before.get(name)}
+    assert {name for name in changed if not name.startswith("git/objects")} == {
+        "refs", "git/refs/heads", "git/refs/heads/topic", "git/refs/heads/topic/words",
+        "git/logs/refs/heads", "git/logs/refs/heads/topic", "git/logs/refs/heads/topic/words",
+    }  # fmt: skip
     again = tool("apply", "--project", project, "--tree", minitree.path, "--branch", "main")
     assert again.status == 2
     assert "branch main exists already" in again.err
@@ -264,7 +268,7 @@ def test_unsafe_modes_are_refused(tool: Tool, minitree: GitTree, tmp_path: Path)
     (tmp_path / "patches" / "stack.toml").write_text("series = []\n")
     ran = tool("apply", series, "--tree", minitree.path)
     assert ran.status == 2
-    assert "adds a symbolic link; refused" in ran.err
+    assert "adds a symbolic link, link; refused" in ran.err
 
 
 def test_the_scratch_repository_borrows(

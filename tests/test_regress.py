@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import sqlite3
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -204,43 +197,6 @@ def test_ends_runs_base_and_tip_only(tool: Tool, mini: MiniKernel, tmp_path: Pat
     assert "1 fixed, 0 regressed" in ran.out
     assert "2. lib: count right" not in ran.out
     assert mini.builds(tmp_path / "cache") == 2
-
-
-def stored(cache: Path) -> list[tuple[str, ...]]:
-    """What the store says, without times and paths of logs."""
-    with sqlite3.connect(cache / "results.sqlite") as database:
-        return database.execute(
-            "SELECT key, outcome, name, status FROM run LEFT JOIN result ON run.id = result.run"
-            " ORDER BY key, position"
-        ).fetchall()
-
-
-def test_killed_at_any_moment_it_goes_on(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
-    quiet = regress(tool, mini, MEMDESC_TOOL_CACHE=str(tmp_path / "undisturbed"))
-    assert quiet.status == 0
-    cache = tmp_path / "killed"
-    env = {**os.environ, "MEMDESC_TOOL_CACHE": str(cache)}
-    argv = [sys.executable, "-m", "memdesc_tool.cli", "regress", "--project", str(mini.project),
-            "--tree", str(mini.tree.path)]  # fmt: skip
-    for tenths in (4, 6, 7, 8, 9, 10, 11, 13):
-        process = subprocess.Popen(
-            argv,
-            env=env,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + tenths / 10
-        while time.monotonic() < deadline and process.poll() is None:
-            pass
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    ran = regress(tool, mini, MEMDESC_TOOL_CACHE=str(cache))
-    assert ran.status == 0, ran.err
-    strip = re.compile(r"log: .*")
-    assert strip.sub("", ran.out) == strip.sub("", quiet.out)
-    assert stored(cache) == stored(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,10 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
         store.add(inputs, second)
         assert store.attempts(key_of(inputs)) == (first, second)
         assert store.attempts(key_of({"tree": "2"})) == ()
-        store.forget(key_of(inputs))
-        assert store.attempts(key_of(inputs)) == ()
-        assert store.database.execute("SELECT count(*) FROM result").fetchone() == (0,)
+        third = attempt(c=S)
+        store.add(inputs, third, replace=True)
+        assert store.attempts(key_of(inputs)) == (third,)
+        assert store.database.execute("SELECT count(*) FROM result").fetchone() == (1,)
 
 
 def test_the_key_depends_on_every_input_and_on_no_order() -> None:

@@ -53,6 +53,8 @@ def apply(
         for one in applied:
             how = "" if one.how is How.APPLIED else f" ({one.how.value})"
             out.print(f"{one.commit[:12]}  {one.numbered.label}{how}", markup=False)
+            for change in one.numbered.patch.mode_changes:
+                out.print(f"{'':12}  {change}", markup=False)
         if branch:
             commits = [one.commit for one in applied if one.how is not How.ALREADY]
             made = make_branch(

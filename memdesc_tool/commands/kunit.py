@@ -28,6 +28,7 @@ from memdesc_tool.kunit import KunitRequest, KunitResult, Outcome
 from memdesc_tool.project import find_project
 from memdesc_tool.series import Stack
 from memdesc_tool.suites import Suite
+from memdesc_tool.tree import uncommitted
 from memdesc_tool.workspace import open_workspace, workspace_key
 
 DEFAULT_CONFIG = "tools/testing/kunit/configs/default.config"
@@ -255,9 +256,8 @@ def _plain(context: Context, options: Options, source: Path, chosen: tuple[Suite
 
 
 def _warn_of_changes(tree: Path) -> None:
-    changes = Git(tree).run("status", "--porcelain", "--untracked-files=no").splitlines()
-    if changes:
-        warn(f"{tree}: {len(changes)} uncommitted changes are not in this run (HEAD is built)")
+    if changes := uncommitted(Git(tree)):
+        warn(f"{tree}: {changes} uncommitted changes are not in this run (HEAD is built)")
 
 
 def _fragment(options: Options, source: Path, chosen: tuple[Suite, ...]) -> Fragment:

@@ -1,0 +1,114 @@
+"""No command changes the user's tree: HEAD, refs, index, stash, config, files, nothing.
+
+On a tree in the middle of work: staged, unstaged and untracked changes, a stash, a linked
+worktree, an index that is out of date.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from memdesc_tool.cli import COMMANDS
+from tests.conftest import Tool
+from tests.minikernel import MiniKernel, make_mini
+
+TREE, PROJECT, LOG = "{tree}", "{project}", "{log}"
+ON_TREE = ("--tree", TREE)
+BOTH = ("--project", PROJECT, *ON_TREE)
+
+CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
+    "apply": (
+        (BOTH, 0),
+        ((*BOTH, "--upto", "1", "--rev", "main"), 0),
+        ((*BOTH, "--branch", "main"), 2),
+        ((*BOTH, "--branch", "made", "--signoff"), 0),
+    ),
+    "doctor": (((), None),),
+    "gc": ((("--all", "--dry-run"), 0), (("--all",), 0)),
+    "generate": (((*BOTH, "--check"), 0), (BOTH, 0)),
+    "kunit": (((*BOTH, "--suite", "counting", "--upto", "3"), 0),),
+    "parse": (((LOG,), 0),),
+    "regress": (
+        (BOTH, 0),
+        ((*BOTH, "--without", "2"), 1),
+        ((*BOTH, "--range", "main..work", "--suite", "counting"), 0),
+    ),
+    "series export": ((("numbers", "main..work", *BOTH), 0),),
+    "series list": ((("--project", PROJECT), 0),),
+    "series show": ((("--project", PROJECT), 0),),
+    "tree get": (((TREE,), 0),),
+    "tree list": (((), 0),),
+    "tree remove": ((("7.3",), 2),),
+    # The mini kernel has no image for QEMU; it is applied, checked out and built all the same.
+}
+"""Calls of every command, and the exit status of each; None where the machine decides."""
+
+ALLOWED = {
+    "refs", "git/refs/heads", "git/refs/heads/made", "git/logs/refs/heads",
+    "git/logs/refs/heads/made",
+}  # fmt: skip
+"""What the call that asks for a branch may add, objects apart."""
+
+
+def leaves() -> Iterator[str]:
+    """The names of all commands, of those in groups too."""
+    for name, (module, attribute) in COMMANDS.items():
+        command = getattr(importlib.import_module(f"memdesc_tool.commands.{module}"), attribute)
+        if isinstance(command, click.Group):
+            yield from (f"{name} {sub}" for sub in command.commands)
+        else:
+            yield name
+
+
+def test_every_command_is_here() -> None:
+    assert set(CALLS) == set(leaves())
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> MiniKernel:
+    """A mini kernel whose tree somebody works in."""
+    mini = make_mini(tmp_path)
+    tree = mini.tree
+    tree.git("worktree", "add", "-q", str(tmp_path / "linked"), "-b", "side", "main")
+    (tree.path / "Kconfig").write_text("# put aside\n")
+    tree.git("stash", "-q")
+    tree.git("tag", "v1", "main")
+    (tree.path / "lib" / "count.sh").write_text("count() {\n\techo 7\n}\n")
+    (tree.path / "Kbuild").write_text("# staged\n")
+    tree.git("add", "Kbuild")
+    (tree.path / "untracked").write_text("mine\n")
+    (tree.path / ".gitignore").write_text("*.o\n")
+    (tree.path / "x.o").write_text("ignored\n")
+    # What git would take for changed until the index is refreshed, which only its owner may do.
+    os.utime(tree.path / "Makefile", (1, 1))
+    tree.git("config", "user.name", "M. Tainer")
+    tree.git("config", "user.email", "m@example.org")
+    return mini
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_a_command_leaves_the_tree_alone(
+    tool: Tool, busy: MiniKernel, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "log").write_text("KTAP version 1\n1..1\nok 1 x\n")
+    places = {"tree": busy.tree.path, "project": busy.project, "log": tmp_path / "log"}
+    before = busy.tree.state()
+    assert before["stash"]
+    for args, status in CALLS[name]:
+        ran = tool(*name.split(), *(arg.format(**places) for arg in args), cwd=busy.tree.path)
+        assert status in (None, ran.status), (args, ran.out, ran.err)
+        after = busy.tree.state()
+        changed = {key for key in after | before if after.get(key) != before.get(key)}
+        if "made" in args:
+            assert changed - ALLOWED == {key for key in changed if key.startswith("git/objects")}
+            assert all(key in after for key in changed), "objects are only added"
+            assert changed >= ALLOWED
+            before = after
+        else:
+            assert not changed, args
