@@ -5,7 +5,7 @@
 # printed, and what is there already must do.
 set -eu
 
-wanted="bc bison ccache cpio flex gcc git gpg gpgv kmod libc6-dev libelf-dev libssl-dev make
+wanted="bc bison busybox-static ccache cpio flex gcc git gpg gpgv kmod libc6-dev libelf-dev libssl-dev make
 perl python3 python3-venv rsync xz-utils"
 
 command -v dpkg-query >/dev/null 2>&1 || {

@@ -29,6 +29,7 @@ COMMANDS = {
     "regress": ("regress", "regress_command"),
     "series": ("series", "series"),
     "tree": ("tree", "tree"),
+    "vm": ("vm", "vm_command"),
 }
 """Name of each command: (module in memdesc_tool.commands, object in it)."""
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from memdesc_tool.errors import InfraError, UserError
-from memdesc_tool.schema import Migration, bring_up_to_date
 from memdesc_tool.results import (
     MIGRATIONS,
     Attempt,
@@ -26,6 +25,7 @@ from memdesc_tool.results import (
     key_of,
     open_store,
 )
+from memdesc_tool.schema import Migration, bring_up_to_date
 
 RECORDED_1 = """
 PRAGMA user_version = 1;

@@ -46,6 +46,7 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
     "tree list": (((), 0),),
     "tree remove": ((("7.3",), 2),),
     # The mini kernel has no image for QEMU; it is applied, checked out and built all the same.
+    "vm": (((*BOTH, "--series", "numbers", "--timeout", "5", "--", "true"), None),),
 }
 """Calls of every command, and the exit status of each; None where the machine decides."""
 
