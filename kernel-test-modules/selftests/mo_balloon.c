@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inflating and deflating a balloon: what the kernel accounts is what there is,
+ * also while compaction migrates ballooned pages, and all memory comes back.
+ *
+ * Sizes are set by the host, see mo_host().
+ */
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "kselftest_harness.h"
+#include "vm_util.h"
+#include "mo_util.h"
+
+#define BALLOON_MIB	128
+#define ROUNDS		2
+
+FIXTURE(balloon)
+{
+	struct mo_mem mem;
+	long managed;
+	unsigned long pages;	/* of BALLOON_MIB */
+};
+
+FIXTURE_SETUP(balloon)
+{
+	const char *why = mo_need_balloon();
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(mo_balloon_set(0), 0);
+	if (mo_meminfo_kb("MemAvailable:") / 1024 < 2 * BALLOON_MIB)
+		SKIP(return, "needs %u MiB of available memory", 2 * BALLOON_MIB);
+	ASSERT_EQ(mo_mem_read(&self->mem), 0);
+	ASSERT_EQ(mo_balloon_pages(), 0);
+	self->managed = mo_managed();
+	self->pages = ((unsigned long)BALLOON_MIB << 20) / psize();
+}
+
+FIXTURE_TEARDOWN(balloon)
+{
+	mo_balloon_set(0);
+	mo_mem_free(&self->mem);
+}
+
+TEST_F_TIMEOUT(balloon, inflate_deflate, MO_TIMEOUT)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		long inflated = mo_vmstat("balloon_inflate");
+		long deflated = mo_vmstat("balloon_deflate");
+
+		ASSERT_EQ(mo_balloon_set(BALLOON_MIB), 0);
+		EXPECT_EQ(mo_balloon_pages(), self->pages);
+		EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages);
+		EXPECT_EQ(mo_managed(), self->managed - self->pages);
+		EXPECT_EQ(mo_meminfo_kb("Balloon:"), BALLOON_MIB * 1024);
+		if (inflated >= 0)	/* CONFIG_VM_EVENT_COUNTERS */
+			EXPECT_EQ(mo_vmstat("balloon_inflate") - inflated, self->pages);
+
+		ASSERT_EQ(mo_balloon_set(0), 0);
+		EXPECT_EQ(mo_balloon_pages(), 0);
+		EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), 0);
+		EXPECT_EQ(mo_managed(), self->managed);
+		if (deflated >= 0)
+			EXPECT_EQ(mo_vmstat("balloon_deflate") - deflated, self->pages);
+	}
+}
+
+/* Every page that turns up in the balloon by compaction was counted */
+TEST_F_TIMEOUT(balloon, migrations_counted, MO_TIMEOUT)
+{
+	const char *why;
+	uint64_t **before = calloc(self->mem.nr, sizeof(*before));
+	long migrated, arrived = 0;
+	struct mo_write w;
+
+	why = mo_need_compaction();
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_NE(before, NULL);
+	ASSERT_EQ(mo_balloon_set(BALLOON_MIB), 0);
+	for (unsigned int i = 0; i < self->mem.nr; i++)
+		before[i] = mo_mem_flags(&self->mem, i);
+	migrated = mo_vmstat("balloon_migrate");
+
+	ASSERT_EQ(mo_write_deadline("/proc/sys/vm/compact_memory", "1",
+				    2 * MO_DEADLINE, &w), 0)
+		TH_LOG("compaction: %s", mo_write_str(&w));
+	mo_vmstat_refresh();
+	migrated = mo_vmstat("balloon_migrate") - migrated;
+
+	for (unsigned int i = 0; i < self->mem.nr; i++) {
+		uint64_t *after = mo_mem_flags(&self->mem, i);
+
+		for (unsigned long p = 0; before[i] && after && p < self->mem.block_pages; p++)
+			arrived += mo_is(after[p], MO_BALLOON) &&
+				   !mo_is(before[i][p], MO_BALLOON);
+		free(after);
+		free(before[i]);
+	}
+	free(before);
+	TH_LOG("%ld migrations, %ld pages elsewhere", migrated, arrived);
+
+	EXPECT_GT(migrated, 0);
+	/* A page may be migrated twice, and back */
+	EXPECT_LE(arrived, migrated);
+	EXPECT_EQ(mo_balloon_pages(), self->pages);
+	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages);
+	EXPECT_EQ(mo_managed(), self->managed - self->pages);
+}
+
+static pid_t start_compaction(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		mo_write("/proc/sys/vm/compact_memory", "1");
+}
+
+TEST_F_TIMEOUT(balloon, under_compaction, MO_TIMEOUT)
+{
+	const char *why;
+	long migrated = mo_vmstat("balloon_migrate");
+	pid_t pid;
+
+	why = mo_need_compaction();
+	if (why)
+		SKIP(return, "%s", why);
+	pid = start_compaction();
+	ASSERT_GT(pid, 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		EXPECT_EQ(mo_balloon_set(BALLOON_MIB), 0);
+		EXPECT_EQ(mo_balloon_set(BALLOON_MIB / 4), 0);
+	}
+	kill(pid, SIGKILL);
+	EXPECT_EQ(waitpid(pid, NULL, 0), pid);
+
+	mo_vmstat_refresh();
+	migrated = mo_vmstat("balloon_migrate") - migrated;
+	TH_LOG("%ld migrations", migrated);
+	EXPECT_GT(migrated, 0);
+	EXPECT_EQ(mo_balloon_pages(), self->pages / 4);
+	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages / 4);
+	ASSERT_EQ(mo_balloon_set(0), 0);
+	EXPECT_EQ(mo_balloon_pages(), 0);
+	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), 0);
+	EXPECT_EQ(mo_managed(), self->managed);
+}
+
+TEST_HARNESS_MAIN
