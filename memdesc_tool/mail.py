@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
 import re
-import tempfile
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from typing import BinaryIO
 
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
@@ -158,18 +159,23 @@ def _all_crlf(payloads: list[bytes]) -> bool:
     return bool(lines) and all(line.endswith(b"\r") for line in lines)
 
 
+def _nameless(purpose: str) -> BinaryIO:
+    """An empty file in memory; purpose is only for whoever looks at our descriptors."""
+    return os.fdopen(os.memfd_create(f"memdesc-{purpose}"), "w+b")
+
+
 def _mailinfo(path: Path, data: bytes, options: tuple[str, ...]) -> Mail:
     mailinfo = ["-b" if option == "--keep-non-patch" else option for option in options]
-    with tempfile.TemporaryDirectory(prefix="memdesc-mail.") as directory:
-        status, out, err = Git(Path(directory)).attempt(
-            "mailinfo", *mailinfo, "-u", "message", "diff", stdin=data
-        )
+    # Files without a name: there is nothing to leave behind, however this ends.
+    with _nameless("message") as message_file, _nameless("diff") as diff_file:
+        names = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (message_file, diff_file)]
+        status, out, err = Git(Path("/")).attempt("mailinfo", *mailinfo, "-u", *names, stdin=data)
         if status:
             lines = err.strip().splitlines()
             reason = lines[0].removeprefix("error: ") if lines else "git mailinfo fails"
             raise UserError(f"{path}: {reason}, not a patch", "git format-patch writes patch files")
-        message = (Path(directory) / "message").read_bytes().decode(errors="replace")
-        diff = (Path(directory) / "diff").read_bytes()
+        message = message_file.read().decode(errors="replace")
+        diff = diff_file.read()
     fields = dict(line.split(": ", 1) for line in out.splitlines() if ": " in line)
     if not fields.get("Subject"):
         raise UserError(f"{path}: no Subject: line, not a patch", "git format-patch writes them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,8 +92,13 @@ def test_the_series_is_what_its_sources_give(base: Base) -> None:
 
 
 def test_a_series_that_is_not_ours(base: Base, tmp_path: Path) -> None:
-    """A user's own tree and own series: three commits on lib/math, one of which breaks it."""
-    tree = GitTree(tmp_path / "their linux")
+    """A user's own tree and own series: three commits on lib/math, one of which breaks it.
+
+    The tree is always at the same place, so that its build directory is found again.
+    """
+    tree = GitTree(open_cache().root / "tests" / "their linux")
+    shutil.rmtree(tree.path, ignore_errors=True)
+    tree.path.parent.mkdir(exist_ok=True)
     subprocess.run(
         ["git", "clone", "-q", "--shared", "--no-checkout", base.repository, tree.path], check=True
     )
@@ -125,7 +131,7 @@ def test_a_series_that_is_not_ours(base: Base, tmp_path: Path) -> None:
     config = project / "gcd.config"
     config.write_text("CONFIG_KUNIT=y\nCONFIG_GCD_KUNIT_TEST=y\n")
     kunit = ("--kunitconfig", config, "--filter", "math-gcd")
-    ran = run("regress", "gcd", *common, "--rev", base.commit, *kunit)
+    ran = run("regress", "gcd", *common, "--rev", base.commit, *kunit, "--rerun")
     assert ran.status == 1, ran.out + ran.err
     second, _, third = ran.out.partition("3. lib/math: no short cut for 48:")
     assert re.search(r"2\. lib/math: take a short cut for 48:\n +regressed", second)
