@@ -268,7 +268,13 @@ def scratch_repository(path: Path, lender: Path) -> Git:
     ready = path / "memdesc-ready"
     if not ready.exists():
         path.mkdir(parents=True, exist_ok=True)
-        Git(path).run("init", "--quiet", "--bare", f"--object-format={_object_format(lender)}", ".")
+        git = Git(path)
+        git.run("init", "--quiet", "--bare", f"--object-format={_object_format(lender)}", ".")
+        # What `git sparse-checkout` would do in its worktree, but not at once: a kill between
+        # its steps leaves worktrees that git takes for bare repositories.
+        git.run("config", "--file", "config.worktree", "core.bare", "true")
+        git.run("config", "--file", "config", "extensions.worktreeConfig", "true")
+        git.run("config", "--file", "config", "--unset", "core.bare")
     alternates = path / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
     quoted = _quote_alternate(lender / "objects")

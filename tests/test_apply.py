@@ -281,3 +281,20 @@ def test_the_scratch_repository_borrows(
         own = [p for p in objects.rglob("*") if p.is_file() and p.parent.name != "info"]
         assert own == []
         assert Git(workspace.checkout(base.commit)).path.joinpath("a.txt").exists()
+
+
+def test_worktrees_need_no_change_of_the_scratch_configuration(
+    cache: Cache, progress: Progress, minitree: GitTree, project: Path
+) -> None:
+    """What git would change there in several steps is set up before the first worktree.
+
+    A kill between those steps left worktrees that git refused as bare.
+    """
+    base = resolve(str(minitree.path), cache, progress)
+    with open_workspace(cache, base, progress) as workspace:
+        config = workspace.scratch.path / "config"
+        before = config.read_text()
+        assert "bare" not in before
+        apply_stack(workspace, base.commit, read_stack(project / "patches").patches, progress)
+        assert config.read_text() == before
+        assert workspace.scratch.run("rev-parse", "--is-bare-repository") == "true"
