@@ -96,13 +96,14 @@ def main() -> NoReturn:
         sys.stderr.close()
         status = ExitStatus.FAILED
     except OSError as error:
-        if error.errno not in MACHINE:
+        if error.errno not in (*MACHINE, errno.ENAMETOOLONG):
             raise
-        err.print(f"memdesc-tool: {error.filename or 'a file'}: {error.strerror}", markup=False,
-                  soft_wrap=True)  # fmt: skip
+        name = str(error.filename or "a file")
+        err.print(f"memdesc-tool: {name[:200]}: {error.strerror}", markup=False, soft_wrap=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             err.print(f"  {NO_SPACE_HINT}", markup=False, soft_wrap=True)
-        status = ExitStatus.INFRA
+        too_long = error.errno == errno.ENAMETOOLONG
+        status = ExitStatus.USAGE if too_long else ExitStatus.INFRA
     if bisecting and status in (ExitStatus.USAGE, ExitStatus.INFRA, ExitStatus.INTERRUPTED):
         status = ExitStatus.BISECT_ABORT
     sys.exit(int(status))

@@ -23,7 +23,7 @@ from memdesc_tool.tomlfile import Table, read_toml
 
 SERIES_FILE = "series.toml"
 STACK_FILE = "stack.toml"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Kind(Enum):

@@ -88,10 +88,13 @@ class Table:
         """A path below base that names an existing file; it may not lead out of base."""
         name = self.string(field, default)
         path = base / name
-        if Path(name).is_absolute() or not path.resolve().is_relative_to(base.resolve()):
-            raise self.error(field, f"{name} leads out of {base}")
-        if not path.is_file():
-            raise self.error(field, f"there is no file {path}")
+        try:
+            if Path(name).is_absolute() or not path.resolve().is_relative_to(base.resolve()):
+                raise self.error(field, f"{name} leads out of {base}")
+            if not path.is_file():
+                raise self.error(field, f"there is no file {path}")
+        except OSError as error:  # a name that is too long, say
+            raise self.error(field, f"{name[:40]}...: {error.strerror}") from None
         return path
 
     def _get(self, field: str, default: Any) -> Any:

@@ -298,3 +298,10 @@ def test_worktrees_need_no_change_of_the_scratch_configuration(
         apply_stack(workspace, base.commit, read_stack(project / "patches").patches, progress)
         assert config.read_text() == before
         assert workspace.scratch.run("rev-parse", "--is-bare-repository") == "true"
+
+
+def test_an_argument_that_no_file_can_have(tool: Tool, project: Path) -> None:
+    ran = tool("apply", "x" * 300, "--project", project)
+    assert ran.status == 2
+    assert "File name too long" in ran.err
+    assert len(ran.err.splitlines()) == 1

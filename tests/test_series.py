@@ -144,3 +144,12 @@ def test_a_bad_stack_is_refused(project: Path, text: str, problem: str) -> None:
 
 def test_file_names_are_those_of_format_patch() -> None:
     assert file_name(3, "mm/x: do it (again), please") == "0003-mm-x-do-it-again-please.patch"
+
+
+def test_names_that_no_file_can_have_are_refused(project: Path) -> None:
+    """Found by `make fuzz`: the name of a series that is too long for a file name."""
+    stack = project / "patches" / "stack.toml"
+    stack.write_text(f'series = ["{"first" * 100}"]\n')
+    with pytest.raises(UserError, match="is no series name"):
+        read_stack(project / "patches")
+    assert "File name too long" in broken(project, 'file = "0001', f'file = "{"x" * 300}')
