@@ -15,7 +15,7 @@ TEST ?=
 FUZZ_SECONDS ?= 120
 FUZZ ?=
 COVERED := ktap ktapline ktapframe ktaptree cases logline consolelog splat allow series patch \
-	tomlfile apply results migrate baseline regress
+	tomlfile apply results schema baseline regress
 COVERAGE_MINIMUM := 90
 
 .PHONY: all setup packages regress test test-fast coverage fuzz lint clean

@@ -44,6 +44,10 @@ def test_each_error_names_file_line_and_field(tmp_path: Path) -> None:
         (lambda: second.string("file"), f"{path}:8: patch[2].file: missing"),
         (lambda: second.boolean("flag", False), f"{path}:10: patch[2].flag: must be true"),
         (lambda: top.tables("title").__next__(), f"{path}:2: title: must be tables"),
+        (lambda: top.table("title"), f"{path}:2: title: must be a table"),
+        (lambda: top.table("absent"), f"{path}:1: absent: must be a table"),
+        (lambda: top.string("count"), f"{path}:3: count: must be a string, is a number"),
+        (lambda: second.integer("flag"), f"{path}:10: patch[2].flag: must be an integer"),
         (lambda: top.strings("title"), f"{path}:2: title: must be a list of strings"),
     ):
         with pytest.raises(UserError) as caught:
@@ -77,3 +81,19 @@ def test_a_path_may_not_lead_out(tmp_path: Path) -> None:
     top = read_toml(inner / "a.toml", "a test")
     with pytest.raises(UserError, match="leads out of"):
         top.file("file", inner)
+
+
+def test_a_table_knows_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('title = "x"\n\n[suite]\nname = "s"\ntitle = 3\n')
+    suite = read_toml(path, "a test").table("suite")
+    assert suite.string("name") == "s"
+    with pytest.raises(UserError, match=r"a.toml:5: suite.title: must be a string"):
+        suite.string("title")
+    with pytest.raises(UserError, match=r"a.toml:3: suite.filter: missing"):
+        suite.string("filter")
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        read_toml(tmp_path / "gone.toml", "a test")
