@@ -114,7 +114,6 @@ class Regression:
     columns: tuple[Column, ...]
     cells: Mapping[tuple[int, str], Cell]
     unmatched: tuple[Known, ...] = ()
-    ran: int = 0
 
     def of_row(self, row: Row) -> tuple[Cell, ...]:
         return tuple(self.cells[row.number, column.name] for column in self.columns)
@@ -173,7 +172,9 @@ def walk(
     for planned in plan:
         row, column = planned.row, planned.column
         far = _how_far(ran, len(pending), time.monotonic() - clock)
-        _fill(workspace, store, runner, planned, f"{far} {row.label}", rerun)
+        # What kept the base from being built may have been the machine: never held against it.
+        again = rerun or (row is rows[0] and _not_built(store.attempts(planned.key)))
+        _fill(workspace, store, runner, planned, f"{far} {row.label}", again)
         ran += planned in pending
         attempts = store.attempts(planned.key)
         cells[row.number, column.name] = _cell(planned, attempts, cells, known)
@@ -184,7 +185,7 @@ def walk(
         if entry.covers(case, cell.column.name)
     }  # fmt: skip
     unmatched = tuple(entry for entry in known if entry not in used)
-    return Regression(tuple(rows), tuple(columns), cells, unmatched, ran)
+    return Regression(tuple(rows), tuple(columns), cells, unmatched)
 
 
 @dataclass(frozen=True)
@@ -301,6 +302,11 @@ def _changes(
     changes.pop(RUN, None)
     ended = [{RUN: c[RUN]} if RUN in c else {} for c in (before[-1].cases, cases)]
     return {**compare(*ended), **changes}
+
+
+def _not_built(attempts: Iterable[Attempt]) -> bool:
+    """Whether an attempt did not get as far as booting."""
+    return any(a.outcome in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED) for a in attempts)
 
 
 def _refuse_broken_base(cell: Cell) -> None:

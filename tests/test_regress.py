@@ -132,6 +132,24 @@ def test_a_base_that_does_not_build_is_infrastructure(tool: Tool, mini: MiniKern
     assert "build failed" in ran.err
 
 
+def test_a_base_that_the_machine_could_not_build_is_built_again(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    """A compiler that was missing, say: what is stored of that must not stand."""
+    makefile = mini.tree.path / "Makefile"
+    makefile.write_text(
+        makefile.read_text().replace("linux:\n", "linux:\n\t@test ! -e $(CURDIR)/../../broken\n", 1)
+    )
+    mini.tree.commit("needs a whole machine")
+    broken = tmp_path / "cache" / "work" / "broken"
+    broken.parent.mkdir(parents=True)
+    broken.touch()
+    assert regress(tool, mini).status == 3
+    broken.unlink()
+    ran = regress(tool, mini)
+    assert ran.status == 0, ran.err
+
+
 def test_a_vanished_case_is_a_regression(tool: Tool, mini: MiniKernel) -> None:
     """A kernel that dies before it reports a case."""
     dying = STEPS[2][1].replace("echo hello", "echo hello; kill -ABRT $$")
