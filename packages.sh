@@ -6,7 +6,7 @@
 set -eu
 
 wanted="bc bison busybox-static ccache cpio flex gcc git gpg gpgv kmod libc6-dev libelf-dev libssl-dev make
-perl python3 python3-venv rsync xz-utils"
+perl python3 python3-venv qemu-system-x86 rsync xz-utils"
 
 command -v dpkg-query >/dev/null 2>&1 || {
 	echo "packages.sh: no dpkg here; needed, by Debian's names:" $wanted >&2

@@ -158,10 +158,14 @@ def family(
 
 @dataclass(frozen=True)
 class Apt:
-    """apt with its state in a directory of the tool's. The caller holds the directory's lock."""
+    """apt with its state in a directory of the tool's. The caller holds the directory's lock.
+
+    architecture: of the packages, in Debian's words; "" for the machine's own.
+    """
 
     directory: Path
     distro: Distribution
+    architecture: str = ""
 
     def find(self, release: str, progress: Progress) -> Package | None:
         """The newest source package of release ("7.3"; "7.3.4" for that one only).
@@ -212,6 +216,28 @@ class Apt:
             index.unlink()  # 200 MB that apt makes again when it needs them
         return found[0]
 
+    def binary(self, name: str, target: Path, progress: Progress) -> Path:
+        """The file of the package called name, in the empty directory target.
+
+        Only the suites that the machine names are asked. Raises InfraError.
+        """
+        self._prepare()
+        with progress.step(f"downloading {name} for {self.architecture or 'here'}") as tell:
+            tell("package lists")
+            stems = {self.distro.codename, *self.distro.aliases}
+            configured = _configured(self.directory)
+            self._write_sources([suite for suite in configured if suite.stem in stems])
+            log = self.directory / "update.log"
+            self._apt_logged("update", log=log, timeout=UPDATE_SECONDS)
+            tell("package")
+            log = self.directory / "download.log"
+            done = self._apt_logged("download", name, cwd=target, log=log, timeout=DOWNLOAD_SECONDS)
+        found = list(target.glob("*.deb"))
+        if done.status or len(found) != 1:
+            raise CommandError(["apt-get", "download", name], done.status, tail=tail_of(log),
+                               log=log)  # fmt: skip
+        return found[0]
+
     # -- private -----------------------------------------------------------------------
 
     def _prepare(self) -> None:
@@ -235,6 +261,9 @@ class Apt:
             "Dir::Etc::SourceParts": here / "sources.list.d",
         }
         options = [f"--option={name}={value}" for name, value in settings.items()]
+        if self.architecture:
+            options.append(f"--option=APT::Architecture={self.architecture}")
+            options.append(f"--option=APT::Architectures={self.architecture}")
         if os.geteuid() == 0 and not _reachable(here):
             # apt's own user cannot get at a directory below root's home.
             options.append("--option=APT::Sandbox::User=root")
@@ -298,7 +327,10 @@ class Apt:
         return ""
 
     def _write_sources(self, suites: Iterable[Suite], targets: str = "Packages") -> None:
-        architecture = capture(["dpkg", "--print-architecture"], cwd=self.directory).output.strip()
+        architecture = self.architecture
+        if not architecture:
+            shown = capture(["dpkg", "--print-architecture"], cwd=self.directory)
+            architecture = shown.output.strip()
         signed = f"Signed-By: {self.distro.keyring}\n" if self.distro.keyring else ""
         by_site: dict[str, list[str]] = {}
         for suite in suites:

@@ -21,8 +21,8 @@ from memdesc_tool.tomlfile import Table, read_toml
 DATA = Path(__file__).parent / "data"
 
 _FIELDS = (
-    "base", "make_arch", "cross_compile", "compiler_package", "native", "targets", "image",
-    "runner", "kconfig", "tree_kconfig", "kernel_args", "qemu",
+    "base", "make_arch", "debian", "cross_compile", "compiler_package", "native", "targets",
+    "image", "runner", "kconfig", "tree_kconfig", "kernel_args", "qemu",
 )  # fmt: skip
 
 
@@ -58,7 +58,8 @@ class Qemu:
 class Arch:
     """An architecture or variant.
 
-    name: as given to --arch; make_arch: make's ARCH; cross_compile: prefix of the tools
+    name: as given to --arch; make_arch: make's ARCH; debian: Debian's name of it, "" where
+    it has none; cross_compile: prefix of the tools
     where this machine is not native (in Debian's naming); compiler_package: Debian's
     package with them; native: machines (uname -m) whose own compiler builds it, empty for
     every one; targets: of make; image: the kernel, below the build directory; kconfig: what
@@ -71,6 +72,7 @@ class Arch:
     targets: tuple[str, ...]
     image: str
     runner: Runner
+    debian: str = ""
     cross_compile: str = ""
     compiler_package: str = "gcc"
     native: tuple[str, ...] = ()
@@ -118,6 +120,7 @@ def _arch(table: Table) -> Arch:
         targets=table.strings("targets", None),
         image=table.string("image"),
         runner=Runner(runner),
+        debian=table.string("debian", ""),
         cross_compile=table.string("cross_compile", ""),
         compiler_package=table.string("compiler_package", "gcc"),
         native=native,
@@ -146,7 +149,7 @@ def _variant(table: Table) -> Arch:
     base = load(table.string("base"))
     fixed = {
         name: table.string(name)
-        for name in ("cross_compile", "compiler_package", "image")
+        for name in ("debian", "cross_compile", "compiler_package", "image")
         if name in table.values
     }
     return replace(

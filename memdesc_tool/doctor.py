@@ -31,15 +31,6 @@ WANTED_DISK = 8_000_000_000
 NEEDED_DISK = 4_000_000_000
 WANTED_MEMORY = 2_000_000_000
 
-# A boot sector for x86: writes "K" to the first serial port and leaves QEMU through
-# isa-debug-exit (port 0xf4) with status 0x10 * 2 + 1.
-#     cli; mov $0x3f8,%dx; mov $'K',%al; out %al,(%dx)
-#     mov $0xf4,%dx; mov $0x10,%al; out %al,(%dx); 1: hlt; jmp 1b
-BOOT_SECTOR = (
-    bytes.fromhex("fa baf803 b04b ee baf400 b010 ee f4 ebfd").ljust(510, b"\0") + b"\x55\xaa"
-)
-BOOT_SECTOR_STATUS = 0x10 * 2 + 1
-
 
 class Status(Enum):
     """What a probe found."""
@@ -117,18 +108,15 @@ def probes() -> list[Probe]:
 
 
 def _compilers() -> list[Probe]:
-    by_command: dict[str, Probe] = {}
-    for name in arch.names():
-        one = arch.load(name)
+    found: dict[str, tuple[str, list[str]]] = {}
+    for one in map(arch.load, arch.names()):
         if one.cross_compile and not one.is_native:
             program = f"{one.cross_compile}gcc"
-            by_command.setdefault(
-                program,
-                Probe(
-                    program, (program, "-dumpfullversion"), one.compiler_package, f"build {name}"
-                ),
-            )
-    return list(by_command.values())
+            found.setdefault(program, (one.compiler_package, []))[1].append(one.name)
+    return [
+        Probe(program, (program, "-dumpfullversion"), package, f"build {', '.join(names)}")
+        for program, (package, names) in found.items()
+    ]
 
 
 def _emulators() -> list[Probe]:
@@ -138,7 +126,7 @@ def _emulators() -> list[Probe]:
         if machine:
             found.setdefault(machine.binary, (machine.package, []))[1].append(name)
     return [
-        Probe(binary, (binary, "--version"), package, f"run {', '.join(names)}")
+        Probe(binary, (binary, "--version"), package, f"vm, kunit: run {', '.join(names)}")
         for binary, (package, names) in found.items()
     ]
 
@@ -239,7 +227,7 @@ def kvm(images: Sequence[Path]) -> Finding:
             "/dev/kvm is there; nothing was booted: the probe needs qemu-system-x86_64 on x86_64"
         )
         return Finding(name, Status.LIMITED, detail, purpose)
-    if not boots_sector():
+    if not qemu.boots_sector(KVM_SECONDS):
         detail = "/dev/kvm opens but does not work: a guest of one sector does not run"
         return Finding(name, Status.LIMITED, f"{detail}; VMs are emulated", purpose)
     if not images:
@@ -249,23 +237,6 @@ def kvm(images: Sequence[Path]) -> Finding:
         return Finding(name, Status.OK, f"boots {images[0]}", purpose)
     detail = f"a guest of one sector runs, but {images[0]} does not boot"
     return Finding(name, Status.LIMITED, f"{detail}; VMs are emulated", purpose)
-
-
-def boots_sector(accelerator: str = "kvm") -> bool:
-    """Whether QEMU with the accelerator runs BOOT_SECTOR to its end within KVM_SECONDS."""
-    with tempfile.TemporaryDirectory(prefix="memdesc-kvm-") as name:
-        here = Path(name)
-        (here / "boot.img").write_bytes(BOOT_SECTOR)
-        argv = [
-            "qemu-system-x86_64", "-accel", accelerator, "-m", "16", "-nodefaults", "-no-reboot",
-            "-display", "none", "-serial", "file:serial",
-            "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-            "-drive", "file=boot.img,format=raw,if=floppy,readonly=on",
-        ]  # fmt: skip
-        done = process.run_logged(argv, cwd=here, log_file=here / "log", timeout=KVM_SECONDS)
-        serial = here / "serial"
-        said = serial.read_bytes() if serial.exists() else b""
-        return done.status == BOOT_SECTOR_STATUS and said == b"K"
 
 
 def boots_kernel(image: Path, accelerator: str = "kvm") -> bool:

@@ -11,30 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from memdesc_tool import process
-from memdesc_tool.arch import Arch
 from memdesc_tool.cache import Cache
-from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.errors import UserError
 from memdesc_tool.vmspec import SPECS
 
 GENERATOR = "usr/gen_init_cpio.c"
-MACHINES = {
-    "x86_64": 62,
-    "i386": 3,
-    "arm64": 183,
-    "arm": 40,
-    "powerpc": 21,
-    "riscv": 243,
-    "s390": 22,
-}
-"""e_machine of ELF programs, by make's ARCH."""
-_PT_INTERP = 3
 
 
 @dataclass(frozen=True)
@@ -77,47 +64,6 @@ def system(busybox: Path) -> tuple[GuestFile, ...]:
         GuestFile("/init", SPECS / "init", mode=0o755),
         *(GuestFile(f"/usr/bin/{program.name}", program, mode=0o755) for program in programs),
     )
-
-
-def find_busybox(arch: Arch, chosen: Path | None = None) -> Path:
-    """A static busybox that runs on arch: chosen, else this machine's.
-
-    Raises UserError for a chosen one that does not do, InfraError where there is none.
-    """
-    if chosen:
-        if problem := _unfit(chosen, arch):
-            raise UserError(f"{chosen} {problem}")
-        return chosen.absolute()
-    own = shutil.which("busybox")
-    problem = _unfit(Path(own), arch) if own else "is not installed"
-    if not problem and own:
-        return Path(own).resolve()
-    if arch.is_native:
-        raise InfraError(f"{own or 'busybox'} {problem}", "apt install busybox-static")
-    raise InfraError(
-        f"no busybox for {arch.name}: {own or 'busybox'} {problem}",
-        "unpack that architecture's package busybox-static (dpkg-deb -x) and name its "
-        "program with --busybox",
-    )
-
-
-def _unfit(program: Path, arch: Arch) -> str:
-    """Why a program cannot be the guest's busybox; "" where it can."""
-    try:
-        with program.open("rb") as stream:
-            data = stream.read(65536)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if len(data) < 64 or data[:4] != b"\x7fELF":
-        return "is not an ELF program"
-    order = "<" if data[5] == 1 else ">"
-    wide = data[4] == 2
-    if struct.unpack_from(f"{order}H", data, 18)[0] != MACHINES.get(arch.make_arch):
-        return f"is not a program of {arch.make_arch}"
-    offset = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", data, 32 if wide else 28)[0]
-    size, count = struct.unpack_from(f"{order}HH", data, 54 if wide else 42)
-    kinds = (struct.unpack_from(f"{order}I", data, offset + n * size)[0] for n in range(count))
-    return "is not static" if _PT_INTERP in kinds else ""
 
 
 def pack(files: Iterable[GuestFile], output: Path, generator: Path | None) -> None:

@@ -22,8 +22,18 @@ from memdesc_tool.cache import Cache, write_atomic
 from memdesc_tool.errors import InfraError
 
 PROBE_SECONDS = 60
+SECTOR_SECONDS = 10
 KVM_DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+# A boot sector for x86: writes "K" to the first serial port and leaves QEMU through
+# isa-debug-exit (port 0xf4) with status 0x10 * 2 + 1.
+#     cli; mov $0x3f8,%dx; mov $'K',%al; out %al,(%dx)
+#     mov $0xf4,%dx; mov $0x10,%al; out %al,(%dx); 1: hlt; jmp 1b
+BOOT_SECTOR = (
+    bytes.fromhex("fa baf803 b04b ee baf400 b010 ee f4 ebfd").ljust(510, b"\0") + b"\x55\xaa"
+)
+BOOT_SECTOR_STATUS = 0x10 * 2 + 1
 
 # The end of a boot without a root file system: everything before it worked.
 _BOOTED = re.compile(rb"Unable to mount root fs|No working init found|reboot: |Run /\S*init as")
@@ -88,10 +98,29 @@ def accelerator(
     if remembered.exists():
         answer = remembered.read_text(encoding="ascii").strip()
         return kvm() if answer == "kvm" else tcg(machine)
-    verdict = probe_kvm(machine, image, kernel_args)
+    # What does not run a sector does not run a kernel, and says so sooner.
+    sector = machine.binary != "qemu-system-x86_64" or boots_sector(SECTOR_SECONDS)
+    verdict = probe_kvm(machine, image, kernel_args) if sector else False
     if verdict is not None:
         write_atomic(remembered, b"kvm\n" if verdict else b"tcg\n")
     return kvm() if verdict else tcg(machine)
+
+
+def boots_sector(seconds: float, accelerator: str = "kvm") -> bool:
+    """Whether QEMU for x86_64 with the accelerator runs BOOT_SECTOR to its end in time."""
+    with tempfile.TemporaryDirectory(prefix="memdesc-kvm-") as name:
+        here = Path(name)
+        (here / "boot.img").write_bytes(BOOT_SECTOR)
+        argv = [
+            "qemu-system-x86_64", "-accel", accelerator, "-m", "16", "-nodefaults", "-no-reboot",
+            "-display", "none", "-serial", "file:serial",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-drive", "file=boot.img,format=raw,if=floppy,readonly=on",
+        ]  # fmt: skip
+        done = process.run_logged(argv, cwd=here, log_file=here / "log", timeout=seconds)
+        serial = here / "serial"
+        said = serial.read_bytes() if serial.exists() else b""
+        return done.status == BOOT_SECTOR_STATUS and said == b"K"
 
 
 def probe_kvm(machine: Qemu, image: Path, kernel_args: Sequence[str]) -> bool | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from memdesc_tool import consolelog, initramfs, kconfig, process, qemu
+from memdesc_tool import busybox, consolelog, initramfs, kconfig, process, qemu
 from memdesc_tool.arch import DATA, Arch, Qemu, Runner
 from memdesc_tool.cache import Cache
 from memdesc_tool.consolelog import ConsoleReport
@@ -61,7 +61,7 @@ class VmRequest:
     the machine; command: argv in the guest, empty: only boot; files: laid over what every
     guest has; kernel_args, qemu_args: behind those of arch and spec; timeout: seconds, None
     for no end; source: a kernel tree whose gen_init_cpio packs the initramfs (None:
-    cpio(1)); busybox: a static one for arch (None: this machine's); terminal: an
+    cpio(1)); busybox: a static one for arch (None: what busybox.find() gives); terminal: an
     interactive shell on it in place of a command; on_gdb: start with the processors stopped
     and QEMU's gdb stub open; is given the stub's socket before it starts.
     """
@@ -125,24 +125,28 @@ class VmResult:
 
 
 def fragment(arch: Arch, names: tuple[str, ...] = ()) -> Fragment:
-    """The kernel configuration of a guest: vm-base, arch's part of it, and those named.
+    """The kernel configuration of a guest: vm-base and those named, with arch's parts of them.
 
     names: "debug" for data/kconfig/vm-debug.config, or a path. Raises UserError.
     """
-    paths = [FRAGMENTS / "vm-base.config"]
-    if (own := FRAGMENTS / f"vm-base-{arch.make_arch}.config").is_file():
-        paths.append(own)
-    for name in names:
-        path = FRAGMENTS / f"vm-{name}.config"
-        if not path.is_file() and not Path(name).exists():
-            known = sorted(p.stem.removeprefix("vm-") for p in FRAGMENTS.glob("vm-*.config"))
-            known = [word for word in known if not word.startswith("base")]
-            raise UserError(f"there is no fragment {name}", f"known: {', '.join(known)}; or a file")
-        paths.append(path if path.is_file() else Path(name))
     merged = Fragment()
-    for path in paths:
-        merged = merged.merge(kconfig.read(path))
+    for name in ("base", *names):
+        for path in _fragments(arch, name):
+            merged = merged.merge(kconfig.read(path))
     return merged
+
+
+def _fragments(arch: Arch, name: str) -> list[Path]:
+    """The files of one fragment: what holds for every architecture comes first."""
+    own = FRAGMENTS / f"vm-{name}.config"
+    if own.is_file():
+        parts = (own, FRAGMENTS / f"vm-{name}-{arch.make_arch}.config")
+        return [path for path in parts if path.is_file()]
+    if Path(name).exists():
+        return [Path(name)]
+    known = sorted(path.stem.removeprefix("vm-") for path in FRAGMENTS.glob("vm-*.config"))
+    known = [word for word in known if word != "base" and "-" not in word]
+    raise UserError(f"there is no fragment {name}", f"known: {', '.join(known)}; or a file")
 
 
 def run(
@@ -163,16 +167,18 @@ def run(
     try:
         tell("initramfs")
         packer = initramfs.generator(request.source, cache)
-        initramfs.pack(_files(request), archive, packer)
+        initramfs.pack(_files(request, cache), archive, packer)
         return _boot(request, request.arch.qemu, archive, cache, tell, on_line)
     finally:
         archive.unlink(missing_ok=True)
 
 
-def _files(request: VmRequest) -> list[GuestFile]:
+def _files(request: VmRequest, cache: Cache) -> list[GuestFile]:
     """All that is in the guest."""
-    files = [*initramfs.system(initramfs.find_busybox(request.arch, request.busybox)),
-             *request.files]  # fmt: skip
+    program = busybox.find(request.arch, request.busybox, cache)
+    if not program:
+        raise InfraError(f"there is no busybox for {request.arch.name}", "see busybox.provide()")
+    files = [*initramfs.system(program), *request.files]
     if terminal := request.terminal:
         size = f"stty rows {terminal.rows} cols {terminal.columns}\n"
         files.append(GuestFile("/memdesc/shell", content=size.encode()))

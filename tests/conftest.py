@@ -14,6 +14,12 @@ import pytest
 
 from memdesc_tool.cache import Cache, open_cache
 from memdesc_tool.console import Progress
+from memdesc_tool.project import Project
+
+ROOT = Path(__file__).parent.parent
+
+GUEST_CONFIG = ("debug",)
+"""What --config says for the kernel of the fixture guest_kernel."""
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "A. Developer",
@@ -159,6 +165,36 @@ def tool(tmp_path: Path) -> Tool:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def run_here(*args: str | Path) -> Ran:
+    """Run the tool as a user does in this project, on the usual cache."""
+    done = subprocess.run(
+        [sys.executable, "-m", "memdesc_tool.cli", *map(str, args)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def guest_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kernel for x86_64 guests: the tip of this project's stack with GUEST_CONFIG.
+
+    It is built once in a session, in the build directory of the usual cache that
+    `vm` uses for this configuration, and has booted once. Building it takes minutes: a
+    test that asks for it is marked kernel and has a time limit that allows for it.
+    """
+    image = tmp_path_factory.mktemp("kernel") / "bzImage"
+    stack = Project(ROOT).stack()
+    series = [arg for one in stack.series for arg in ("--series", one.name)]
+    config = [arg for name in GUEST_CONFIG for arg in ("--config", name)]
+    ran = run_here("vm", *series, *config, "--save", image, "--", "true")
+    assert ran.status == 0, ran.out + ran.err
+    return image
 
 
 @pytest.fixture

@@ -75,11 +75,16 @@ class Archive:
             check=True, capture_output=True,
         ).stdout  # fmt: skip
 
-    def suite(self, name: str, codename: str, *packages: tuple[str, str]) -> None:
-        """Publish a suite with packages: (name, version)."""
-        architecture = subprocess.run(
-            ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
-        ).stdout.strip()
+    def suite(
+        self, name: str, codename: str, *packages: tuple[str, str], architecture: str = ""
+    ) -> None:
+        """Publish a suite with packages: (name, version). architecture: "" for this one's."""
+        architecture = (
+            architecture
+            or subprocess.run(
+                ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
+            ).stdout.strip()
+        )
         pool = self.root / "pool"
         pool.mkdir(exist_ok=True)
         entries = []

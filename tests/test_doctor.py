@@ -91,7 +91,7 @@ def test_disk(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_qemu
 def test_the_boot_sector_runs_where_something_runs_it() -> None:
     """Under emulation it must, so that a failure under KVM is KVM's."""
-    assert doctor.boots_sector("tcg")
+    assert qemu.boots_sector(qemu.SECTOR_SECONDS, "tcg")
 
 
 @needs_qemu
@@ -107,7 +107,7 @@ def test_kvm_is_ok_only_where_a_kernel_boots(tmp_path: Path) -> None:
     """Without a kernel at hand, and with one that does not boot, it is never "ok"."""
     unproven = doctor.kvm([])
     assert unproven.status is Status.LIMITED
-    works = doctor.boots_sector("kvm")
+    works = qemu.boots_sector(doctor.KVM_SECONDS)
     assert ("does not work" in unproven.detail) == (not works)
     assert ("not proven" in unproven.detail) == works
     image = tmp_path / "bzImage"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ import pytest
 from memdesc_tool.cache import open_cache
 from memdesc_tool.console import Progress
 from memdesc_tool.tree import Base, resolve
-from tests.conftest import GitTree, Ran
+from tests.conftest import GitTree
+from tests.conftest import run_here as run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(2400)]
-
-ROOT = Path(__file__).parent.parent
 
 BALLOON_COUNTER = {"movable_ops_balloon.nr_balloon_pages_enoent"}
 UNMOVABLE = {
@@ -34,19 +32,6 @@ UNMOVABLE = {
 def base() -> Base:
     """7.3, in the cache that `make regress` uses: obtaining it takes a minute."""
     return resolve("7.3", open_cache(), Progress())
-
-
-def run(*args: str | Path) -> Ran:
-    """Run the tool on its usual cache."""
-    done = subprocess.run(
-        [sys.executable, "-m", "memdesc_tool.cli", *map(str, args)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def cases(text: str, word: str) -> set[str]:

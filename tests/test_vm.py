@@ -1,7 +1,6 @@
 """The VM lab: specs, the initramfs, and how runs end, on a QEMU of the tests' own.
 
-Those marked kernel boot $MEMDESC_TOOL_TEST_BZIMAGE (x86_64, built with vm-base.config) in
-the real one.
+Those marked kernel boot the fixture guest_kernel in the real one.
 """
 
 from __future__ import annotations
@@ -14,19 +13,24 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from memdesc_tool import arch, initramfs, kconfig, vm, vmspec
-from memdesc_tool.cache import Cache
+from memdesc_tool import arch, initramfs, kconfig, tree, vm, vmspec
+from memdesc_tool.cache import Cache, open_cache
+from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.git import Git
 from memdesc_tool.initramfs import GuestFile
 from memdesc_tool.vm import VmOutcome, VmRequest, VmResult
 from memdesc_tool.vmspec import Node, VirtioMem, VmSpec
-from tests.conftest import GitTree, Tool
+from tests.conftest import GitTree, Tool, run_here
 from tests.test_build import wait_for_no_process
+
+TestFunction = Callable[..., None]
 
 BOOTED = "say('[    0.0] Linux version 7.3.4')\nsay('[    1.0] memdesc-vm: start')\n"
 KERNEL_IS_GOOD = """
@@ -322,6 +326,8 @@ def test_every_fragment_can_be_read_and_debug_ones_go_together() -> None:
     for names in ((), ("debug", "kasan", "faults"), ("kcsan",), ("rt",)):
         assert vm.fragment(one, names).get("VIRTIO_CONSOLE") == "y"
     assert vm.fragment(one, ("kasan",)).get("KASAN") == "y"
+    assert vm.fragment(one, ("debug",)).get("PAGE_TABLE_CHECK") == "y"
+    assert vm.fragment(arch.load("powerpc"), ("debug",)).get("PAGE_TABLE_CHECK") is None
     with pytest.raises(UserError, match="no fragment kas") as caught:
         vm.fragment(one, ("kas",))
     assert "kasan" in caught.value.hint
@@ -350,16 +356,17 @@ def unpack(archive: Path, target: Path) -> dict[str, tuple[int, bytes]]:
     }  # fmt: skip
 
 
-@pytest.fixture(params=["cpio", "gen_init_cpio"])
-def packer(request: pytest.FixtureRequest, cache: Cache) -> Path | None:
-    """cpio(1), and the generator of the kernel source in $MEMDESC_TOOL_TEST_SOURCE."""
+@pytest.fixture(params=["cpio", pytest.param("gen_init_cpio", marks=pytest.mark.kernel)])
+def packer(request: pytest.FixtureRequest, cache: Cache, tmp_path: Path) -> Path | None:
+    """cpio(1), and the generator of a kernel source."""
     if request.param == "cpio":
         return None
-    source = os.environ.get("MEMDESC_TOOL_TEST_SOURCE")
-    if not source:
-        pytest.skip("MEMDESC_TOOL_TEST_SOURCE names no kernel source")
-    found = initramfs.generator(Path(source), cache)
-    assert found and found == initramfs.generator(Path(source), cache)
+    base = tree.resolve("7.3", open_cache(), Progress())
+    code = tmp_path / "source" / initramfs.GENERATOR
+    code.parent.mkdir(parents=True)
+    code.write_text(Git(base.repository).run("show", f"{base.commit}:{initramfs.GENERATOR}") + "\n")
+    found = initramfs.generator(tmp_path / "source", cache)
+    assert found and found == initramfs.generator(tmp_path / "source", cache)
     return found
 
 
@@ -419,22 +426,6 @@ def test_initramfs_refuses(tmp_path: Path, file: GuestFile, message: str) -> Non
         initramfs.pack([*contents(tmp_path), file], tmp_path / "a", None)
 
 
-def test_busybox_must_be_static_and_of_the_architecture(tmp_path: Path) -> None:
-    one = arch.load("x86_64")
-    assert initramfs.find_busybox(one).name == "busybox"
-    script = tmp_path / "busybox"
-    script.write_text("#!/bin/sh\n")
-    with pytest.raises(UserError, match="not an ELF program"):
-        initramfs.find_busybox(one, script)
-    with pytest.raises(UserError, match="is not static"):
-        initramfs.find_busybox(one, Path("/bin/sh"))
-    with pytest.raises(UserError, match="not a program of arm64"):
-        initramfs.find_busybox(arch.load("arm64"), Path("/bin/busybox"))
-    with pytest.raises(InfraError) as caught:
-        initramfs.find_busybox(arch.load("arm64"))
-    assert "busybox-static" in caught.value.hint
-
-
 # -- the command -----------------------------------------------------------------------------
 
 
@@ -444,10 +435,12 @@ def test_busybox_must_be_static_and_of_the_architecture(tmp_path: Path) -> None:
         (["--shell", "--kernel", "IMAGE"], "needs a terminal"),
         (["--shell", "--kernel", "IMAGE", "--", "ls"], "either --shell or a command"),
         (["--kernel", "IMAGE", "--tree", "7.3"], "booted as it is"),
+        (["--kernel", "IMAGE", "--save", "copy"], "booted as it is"),
         (["--kernel", "IMAGE", "--arch", "um"], "does not run in QEMU"),
         (["--kernel", "IMAGE", "--spec", "none"], "there is no machine none"),
         (["--config", "kas"], "there is no fragment kas"),
         (["--kernel", "IMAGE", "--file", "/none"], "/none does not exist"),
+        (["--kernel", "IMAGE", "--file", ":/x"], "names no file of this machine"),
     ],
 )
 def test_wrong_use(tmp_path: Path, tool: Tool, args: list[str], message: str) -> None:
@@ -481,8 +474,11 @@ def test_command_builds_and_boots_what_it_built(
     programs = tmp_path / "a,b"
     (programs / "qemu-system-fake").rename(programs / "qemu-system-x86_64")
     path = f"{programs}:{os.environ['PATH']}"
-    done = tool("vm", "--tree", tree, "--append", "a=1 b=2", "--", "anything", PATH=path)
+    kept = tmp_path / "kept"
+    done = tool("vm", "--tree", tree, "--append", "a=1 b=2", "--save", kept, "--", "anything",
+                PATH=path)  # fmt: skip
     assert done.status == 0, done.err
+    assert kept.read_text() == "good"
     assert done.out == "Linux good, a=1 b=2\n"
     assert "EXITED (boot " in done.err
     assert minitree.state() == before, "the user's tree was written to"
@@ -507,15 +503,12 @@ def test_command_builds_and_boots_what_it_built(
 # -- the real thing --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def bzimage() -> str:
-    image = os.environ.get("MEMDESC_TOOL_TEST_BZIMAGE")
-    if not image:
-        pytest.skip("MEMDESC_TOOL_TEST_BZIMAGE names no kernel")
-    return image
+def real(test: TestFunction) -> TestFunction:
+    """A test that boots guest_kernel; the first one waits until it is built."""
+    return pytest.mark.kernel(pytest.mark.timeout(2400)(test))
 
 
-@pytest.mark.kernel
+@real
 @pytest.mark.parametrize(
     ("script", "status", "out", "err"),
     [
@@ -526,49 +519,49 @@ def bzimage() -> str:
         ("seq 3000", 0, "\n2999\n3000\n", "EXITED ("),
     ],
 )
-def test_real_guest(tool: Tool, bzimage: str, script: str, status: int, out: str, err: str) -> None:
-    done = tool("vm", "--kernel", bzimage, "--append", "sysrq_always_enabled", "--", "sh", "-c",
-                script)  # fmt: skip
+def test_real_guest(guest_kernel: Path, script: str, status: int, out: str, err: str) -> None:
+    always = ("--append", "sysrq_always_enabled")
+    done = run_here("vm", "--kernel", guest_kernel, *always, "--", "sh", "-c", script)
     assert done.status == status, done.err
     assert out in done.out and err in done.err
 
 
-@pytest.mark.kernel
-def test_real_guest_that_hangs(tool: Tool, bzimage: str) -> None:
-    done = tool("vm", "--kernel", bzimage, "--timeout", "60", "--", "sleep", "1000")
+@real
+def test_real_guest_that_hangs(guest_kernel: Path) -> None:
+    done = run_here("vm", "--kernel", guest_kernel, "--timeout", "40", "--", "sleep", "1000")
     assert done.status == 1
     assert "HANG: the command was still running after" in done.err
 
 
-@pytest.mark.kernel
-def test_real_qemu_that_refuses(tool: Tool, bzimage: str) -> None:
-    done = tool("vm", "--kernel", bzimage, "--qemu-args", "-device no-such-device")
+@real
+def test_real_qemu_that_refuses(guest_kernel: Path) -> None:
+    done = run_here("vm", "--kernel", guest_kernel, "--qemu-args", "-device no-such-device")
     assert done.status == 3
     assert "no-such-device" in done.err
 
 
-@pytest.mark.kernel
-def test_real_host_requests(tool: Tool, bzimage: str) -> None:
+@real
+def test_real_host_requests(guest_kernel: Path) -> None:
     """Needs VIRTIO_CONSOLE, VIRTIO_MEM and memory hotplug in the kernel."""
     script = """
         vmhost balloon 1500; awk '/MemTotal/ {print $2 < 1500 * 1024}' /proc/meminfo
         vmhost balloon 2048; vmhost plug 128 1; vmhost plug 128 9 || echo refused
         vmhost virtio-mem 256
     """
-    done = tool("vm", "--kernel", bzimage, "--spec", "hotplug", "--", "sh", "-c", script)
+    done = run_here("vm", "--kernel", guest_kernel, "--spec", "hotplug", "--", "sh", "-c", script)
     assert done.status == 0, done.err
     assert done.out.split("\n")[:4] == ["1500", "1", "2048", "dimm0"]
     assert "refused" in done.out and done.out.rstrip().endswith("256")
 
 
-@pytest.mark.kernel
-def test_real_shell_and_the_terminal_after_it(tmp_path: Path, bzimage: str) -> None:
+@real
+def test_real_shell_and_the_terminal_after_it(guest_kernel: Path) -> None:
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     shell = subprocess.Popen(
-        [sys.executable, "-m", "memdesc_tool.cli", "vm", "--shell", "--kernel", bzimage],
+        [sys.executable, "-m", "memdesc_tool.cli", "vm", "--shell", "--kernel",
+         str(guest_kernel)],
         stdin=theirs, stdout=theirs, stderr=theirs,
-        env={**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path)},
     )  # fmt: skip
     said = b""
     typed = False

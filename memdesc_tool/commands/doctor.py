@@ -29,7 +29,7 @@ def doctor(ctx: click.Context) -> None:
         line = f"{status:<8} {finding.name:<{width}}  {detail}"
         out.print(f"{line}  [{finding.purpose}]" if finding.purpose else line, markup=False)
     if missing := doctors.packages(findings):
-        out.print(f"apt-get install {shlex.join(missing)}", markup=False)
+        out.print(f"apt-get install --no-install-recommends {shlex.join(missing)}", markup=False)
     if not doctors.can_do_main_job(findings):
         out.print(f"{doctors.MAIN_JOB} cannot run here: see what is marked with !", markup=False)
         ctx.exit(ExitStatus.INFRA)

@@ -234,10 +234,11 @@ def _stack(options: Options) -> tuple[Stack, tuple[Suite, ...]]:
     project = find_project(options.project)
     applies = options.series or options.upto is not None
     stack = project.stack(options.series) if applies else Stack(())
-    names = options.suite
-    if not names and not options.kunitconfig and not options.alltests:
-        names = stack.suites
-    return stack, tuple(suites.find_suite(project.root, name) for name in names)
+    if options.suite:
+        return stack, suites.find_suites(project.root, options.suite, suites.Kind.KUNIT)
+    if options.kunitconfig or options.alltests:
+        return stack, ()
+    return stack, suites.suites_of(project.root, stack.suites, suites.Kind.KUNIT)
 
 
 def _in_git(path: Path) -> bool:
@@ -262,7 +263,7 @@ def _warn_of_changes(tree: Path) -> None:
 
 def _fragment(options: Options, source: Path, chosen: tuple[Suite, ...]) -> Fragment:
     """The kunitconfigs of the suites and the user's, then --kconfig_add."""
-    paths = [path for suite in chosen for path in suite.kunitconfigs]
+    paths = [path for suite in chosen for path in suite.configs]
     paths += [_find_config(path, source) for path in options.kunitconfig]
     if options.alltests:
         paths.append(source / ALL_TESTS_CONFIG)

@@ -15,10 +15,11 @@ import click
 
 from memdesc_tool import arch as architectures
 from memdesc_tool import build as building
-from memdesc_tool import initramfs, kunit, vm, vmspec
+from memdesc_tool import busybox, initramfs, kunit, vm, vmspec
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.arch import Arch
 from memdesc_tool.build import BuildRequest, usable_cpus
+from memdesc_tool.cache import write_atomic
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.console import err
 from memdesc_tool.context import Context
@@ -47,6 +48,7 @@ class Options:
     arch: str
     config: tuple[str, ...]
     kernel: Path | None
+    save: Path | None
     spec: str
     memory: int | None
     nodes: int | None
@@ -95,6 +97,12 @@ class Kernel:
     help="Boot this instead of building one.",
 )
 @click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="IMAGE",
+    help="Keep the kernel that was built, for --kernel.",
+)
+@click.option(
     "--spec",
     default=vmspec.DEFAULT,
     metavar="NAME|FILE",
@@ -115,7 +123,8 @@ class Kernel:
     "--busybox",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="A static busybox for the guest [default: this machine's].",
+    help="A static busybox for the guest [default: this machine's, for another architecture "
+    "the distribution's package].",
 )
 @click.option(
     "--timeout",
@@ -143,6 +152,7 @@ def vm_command(click_context: click.Context, /, **kwargs: object) -> None:
 
 def _vm(context: Context, options: Options) -> ExitStatus:
     arch, spec, terminal, files = _check(options)
+    program = busybox.provide(arch, options.busybox, context.cache, context.progress)
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     log_dir = context.cache.logs / "vm" / stamp
     kernel = _kernel(context, options, arch, log_dir)
@@ -158,7 +168,7 @@ def _vm(context: Context, options: Options) -> ExitStatus:
         qemu_args=tuple(word for words in options.qemu_args for word in shlex.split(words)),
         timeout=options.timeout or (None if interactive else vm.TIMEOUT),
         source=kernel.source,
-        busybox=options.busybox,
+        busybox=program,
         on_gdb=(lambda stub: _print_gdb(stub, kernel)) if options.gdb else None,
     )
     try:
@@ -178,13 +188,12 @@ def _check(options: Options) -> tuple[Arch, VmSpec, Terminal | None, tuple[Guest
         raise UserError("give either --shell or a command")
     if options.kernel and (
         options.tree_spec or options.rev or options.series or options.config
-        or options.upto is not None
+        or options.upto is not None or options.save
     ):  # fmt: skip
         raise UserError("--kernel is booted as it is", "no --tree, --rev, --series, --config")
     arch = architectures.load(options.arch)
     if arch.qemu is None:
         raise UserError(f"{arch.name} does not run in QEMU", "choose another --arch")
-    initramfs.find_busybox(arch, options.busybox)
     spec = vmspec.find(options.spec).changed(options.memory, options.cpus, options.nodes)
     vm.fragment(arch, options.config)
     files = tuple(file for argument in options.file for file in _files(argument))
@@ -194,6 +203,8 @@ def _check(options: Options) -> tuple[Arch, VmSpec, Terminal | None, tuple[Guest
 def _files(argument: str) -> tuple[GuestFile, ...]:
     """The files that --file HOST:GUEST asks for."""
     host, _, guest = argument.partition(":")
+    if not host:
+        raise UserError(f"--file: {argument} names no file of this machine", "write HOST:GUEST")
     source = Path(host)
     if source.is_dir():
         return initramfs.directory(source, guest or f"/{source.resolve().name}")
@@ -228,6 +239,8 @@ def _kernel(context: Context, options: Options, arch: Arch, log_dir: Path) -> Ke
                     click.echo(str(line))
                 raise FailedError(f"{label} does not build", f"whole log: {build.log}")
             image = shutil.copyfile(build.image, log_dir / build.image.name)
+            if options.save:
+                write_atomic(options.save, image.read_bytes())
     return Kernel(image, source, build_dir / "vmlinux", label)
 
 
