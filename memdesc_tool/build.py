@@ -65,7 +65,8 @@ class BuildRequest:
     source: top of a kernel tree without build results in it; build_dir: made if need be,
     its lock is the caller's; fragment: laid over the arch's base; make_options: X=Y for
     make; cross_compile: prefix in place of the arch's; ccache: use it where it is
-    installed; timeout: seconds for each step, None for no end.
+    installed; timeout: seconds for each step, None for no end; explain: find out why an
+    option cannot be had, which takes a while for many.
     """
 
     source: Path
@@ -78,6 +79,7 @@ class BuildRequest:
     jobs: int = field(default_factory=usable_cpus)
     ccache: bool = True
     timeout: float | None = None
+    explain: bool = True
 
     @property
     def wanted(self) -> Fragment:
@@ -171,7 +173,7 @@ def configure(request: BuildRequest, tools: Toolchain | None = None) -> Config:
     if not final.exists() or final.read_text(encoding="utf-8") != text:
         write_atomic(final, text.encode())
     missing = kconfig.missing(request.wanted, text)
-    if missing:
+    if missing and request.explain:
         missing = kconfig_why.explain(missing, request.source, request.arch.make_arch, text)
     return Config(text, tuple(missing), (), request.log_file, done.seconds)
 

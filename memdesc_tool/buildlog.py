@@ -128,9 +128,14 @@ def _relative(file: str, source: Path) -> str:
     return file.removeprefix(prefix).removeprefix("./")
 
 
-def _diagnostics(log: Path, source: Path, begin: int, kind: str) -> tuple[Diagnostic, ...]:
+def diagnostics(log: Path, source: Path, begin: int = 0) -> tuple[Diagnostic, ...]:
+    """The warnings and errors in a build log from byte begin on, each once."""
     found = (_parse(line, source) for line in _lines(log, begin))
-    return tuple(dict.fromkeys(item for item in found if item and item.kind == kind))
+    return tuple(dict.fromkeys(item for item in found if item))
+
+
+def _diagnostics(log: Path, source: Path, begin: int, kind: str) -> tuple[Diagnostic, ...]:
+    return tuple(one for one in diagnostics(log, source, begin) if one.kind == kind)
 
 
 def warnings(log: Path, source: Path, begin: int = 0) -> tuple[Diagnostic, ...]:

@@ -84,7 +84,7 @@ class KunitRunner:
 def suite_fragment(column: Column) -> Fragment:
     """The kunitconfig of a column's suite."""
     fragment = Fragment()
-    for path in column.suite.kunitconfigs:
+    for path in column.suite.configs:
         fragment = fragment.merge(kconfig.read(path))
     return fragment
 
@@ -94,7 +94,7 @@ def attempt_of(result: KunitResult, started: float) -> Attempt:
     log = result.boot.log if result.boot else result.build.log
     return Attempt(
         outcome=OUTCOMES[result.outcome],
-        results=tuple(_results(result.report)) if result.report else (),
+        results=tuple(results_of(result.report)) if result.report else (),
         started=started,
         seconds=result.seconds,
         log=str(log),
@@ -102,8 +102,8 @@ def attempt_of(result: KunitResult, started: float) -> Attempt:
     )
 
 
-def _results(report: ConsoleReport) -> Iterator[Result]:
-    """A result for every case and every splat."""
+def results_of(report: ConsoleReport) -> Iterator[Result]:
+    """A result for every case and every splat of a console."""
     for case in report.document.cases:
         if case.status.failed:
             verdict = Verdict.FAILED

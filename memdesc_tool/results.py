@@ -121,6 +121,15 @@ class Store:
         except ValueError as error:
             raise sqlite3.DatabaseError(str(error)) from None
 
+    def inputs(self, kind: str) -> tuple[dict[str, str], ...]:
+        """The inputs of every key whose input "kind" is this, in the order of their first run."""
+        rows = self.database.execute("SELECT inputs FROM run GROUP BY key ORDER BY min(id)")
+        try:
+            found = [json.loads(text) for (text,) in rows]
+        except ValueError as error:
+            raise sqlite3.DatabaseError(str(error)) from None
+        return tuple(one for one in found if isinstance(one, dict) and one.get("kind") == kind)
+
     def add(self, inputs: Mapping[str, str], attempt: Attempt, *, replace: bool = False) -> None:
         """Store an attempt, all or nothing; replace: in place of all that its key has."""
         with self.database:
