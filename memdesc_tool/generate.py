@@ -81,7 +81,7 @@ def _files_patch(
             f"{entry.patch.path.name}: the suite {suite.name} is in the tree before this patch"
         )
     message = _message(root, entry, suite)
-    tree = workspace.scratch.tree(workspace.write_tree(parent, files))
+    tree = workspace.scratch.tree(workspace.write_tree(parent, files, suite.modes))
     env = {**SCRATCH_IDENTITY, **_authorship(entry.patch, author)}
     commit = workspace.scratch.run(
         "commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(), env=env

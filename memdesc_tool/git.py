@@ -215,6 +215,10 @@ class Git:
         status, out, _ = self.attempt_bytes("cat-file", "blob", f"{revision}:{path}")
         return None if status else out
 
+    def mode(self, revision: str, path: str) -> str:
+        """The mode of path in revision ("100644", "100755"); empty where there is no such file."""
+        return self.run("ls-tree", "--format=%(objectmode)", revision, "--", path)
+
     def commits(self, base: str, tip: str) -> list[str]:
         """The commits after base up to tip, oldest first."""
         out = self.run("rev-list", "--reverse", "--topo-order", f"{base}..{tip}")

@@ -1,7 +1,8 @@
 """Run suites on a base and on every patch of a stack, and say what each patch changed.
 
 Rows are revisions (the base, then each patch), columns are suites on an arch. Each cell is
-stored when it has run and never runs again while its inputs stay the same.
+stored when it has run and never runs again while its inputs stay the same. A column that
+takes long may have cells at both ends only: what changed is then attributed to the last row.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """A suite on an arch."""
+    """A suite on an arch; ends: tested on the first and the last row only."""
 
     suite: Suite
     arch: str
+    ends: bool = False
 
     @property
     def name(self) -> str:
@@ -51,7 +53,7 @@ class Column:
 
 
 class Runner(Protocol):
-    """What runs a cell (kunit.py, through kunitrun.py)."""
+    """What runs a cell (kunitrun.py, kselftestrun.py)."""
 
     def inputs(self, column: Column, tree: str) -> Mapping[str, str]:
         """All that could change the outcome; tree is the object id with the overlay."""
@@ -108,7 +110,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Regression:
-    """What a walk found. cells: by row number, then column name."""
+    """What a walk found. cells: by row number, then column name; a column that is tested at
+    both ends has none between.
+    """
 
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
@@ -116,7 +120,8 @@ class Regression:
     unmatched: tuple[Known, ...] = ()
 
     def of_row(self, row: Row) -> tuple[Cell, ...]:
-        return tuple(self.cells[row.number, column.name] for column in self.columns)
+        every = (self.cells.get((row.number, column.name)) for column in self.columns)
+        return tuple(cell for cell in every if cell)
 
     def changed(self, *wanted: Change) -> tuple[tuple[Cell, str, Change], ...]:
         """The (cell, case, change) of every change that is one of wanted."""
@@ -203,10 +208,29 @@ def _plan(
     plan = []
     for row in rows:
         for column in columns:
+            if column.ends and row not in (rows[0], rows[-1]):
+                continue
             commit = overlay(workspace, row.commit, [column.suite])
             inputs = dict(runner.inputs(column, workspace.scratch.tree(commit)))
             plan.append(_Planned(row, column, commit, inputs, key_of(inputs)))
     return plan
+
+
+def run_one(
+    workspace: Workspace,
+    store: Store,
+    runner: Runner,
+    row: Row,
+    column: Column,
+    *,
+    rerun: bool = False,
+) -> tuple[Attempt, ...]:
+    """The attempts of one cell, from the store or by running it. Raises InfraError where
+    this machine cannot run it, FailedError where the suite does not fit the revision.
+    """
+    (planned,) = _plan(workspace, runner, [row], [column])
+    _fill(workspace, store, runner, planned, row.label, rerun)
+    return store.attempts(planned.key)
 
 
 def _fill(

@@ -26,7 +26,8 @@ def table(regression: Regression) -> Table:
     for column in regression.columns:
         grid.add_column(column.name, overflow="fold")
     for row in regression.rows:
-        grid.add_row(Text(row.label), *(cell_text(cell) for cell in regression.of_row(row)))
+        cells = (regression.cells.get((row.number, name.name)) for name in regression.columns)
+        grid.add_row(Text(row.label), *(cell_text(cell) if cell else Text() for cell in cells))
     return grid
 
 

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,10 +126,13 @@ class Workspace:
         oid = out.strip()
         return oid if not status and self.scratch.has(oid) else None
 
-    def write_tree(self, revision: str, files: dict[str, bytes]) -> str:
+    def write_tree(
+        self, revision: str, files: dict[str, bytes], modes: Mapping[str, str] | None = None
+    ) -> str:
         """A commit on top of revision in which files have the content given.
 
-        files maps paths in the tree to contents. Deterministic: the same input gives the
+        files maps paths in the tree to contents; modes has those of paths whose mode is not
+        to stay as it is (100644 for a new file). Deterministic: the same input gives the
         same commit. Nothing is checked out.
         """
         index = self.root / f"write.{os.getpid()}.index"
@@ -140,8 +143,7 @@ class Workspace:
             git.run("read-tree", revision, env=env)
             for path, content in files.items():
                 blob = git.run("hash-object", "-w", "--stdin", stdin=content)
-                entry = git.run("ls-tree", "--format=%(objectmode)", revision, "--", path)
-                mode = entry or "100644"
+                mode = (modes or {}).get(path) or git.mode(revision, path) or "100644"
                 git.run("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", env=env)
             tree = git.run("write-tree", env=env)
         finally:

@@ -8,7 +8,21 @@ from pathlib import Path
 import pytest
 
 from memdesc_tool.errors import FailedError, UserError
-from memdesc_tool.suites import Edit, Suite, apply_edit, read_suite
+from memdesc_tool.git import Git
+from memdesc_tool.suites import (
+    EXECUTABLE,
+    PLAIN,
+    Edit,
+    Kind,
+    Suite,
+    SuiteFile,
+    apply_edit,
+    find_suites,
+    overlaid_files,
+    read_suite,
+    suites_of,
+)
+from tests.conftest import GitTree
 
 KCONFIG = """\
 menu "things"
@@ -106,7 +120,13 @@ after = "a"
         ('lines = ["x"]', "", r"edit\[1\].lines: give either lines or source"),
         ('filter = "words"', "", r"suite.filter: missing"),
         ('title = "x"', 'title = "x"\ntimeout = 0', r"suite.timeout: must be an integer of at"),
-        ('title = "x"', 'title = "x"\nkind = "magic"', r"suite.kind: only kunit is known"),
+        ('title = "x"', 'title = "x"\nkind = "magic"', r"suite.kind: no such kind: magic"),
+        ('title = "x"', 'title = "x"\nvm = "vm.toml"', r"suite.vm: unknown field"),
+        (
+            'path = "tests/words.c"',
+            'path = "tests/words.c"\nmode = "4755"',
+            r'file\[1\].mode: must be "0644" or "0755"',
+        ),
     ],
 )
 def test_errors_name_file_line_and_field(tmp_path: Path, old: str, new: str, problem: str) -> None:
@@ -114,7 +134,7 @@ def test_errors_name_file_line_and_field(tmp_path: Path, old: str, new: str, pro
     (tmp_path / ".kunitconfig").write_text("CONFIG_KUNIT=y\n")
     path = tmp_path / "suite.toml"
     path.write_text(TOML)
-    assert read_suite(tmp_path).files == (("tests/words.c", b"int words;\n"),)
+    assert read_suite(tmp_path).files == (("tests/words.c", b"int words;\n", PLAIN),)
     assert old in TOML
     path.write_text(TOML.replace(old, new, 1))
     with pytest.raises(UserError) as caught:
@@ -130,3 +150,96 @@ def test_the_digest_follows_the_content(tmp_path: Path) -> None:
     assert read_suite(tmp_path).digest == first
     (tmp_path / "words.c").write_text("int words = 1;\n")
     assert read_suite(tmp_path).digest != first
+
+
+GUEST = """\
+[suite]
+name = "guest"
+kind = "kselftest"
+title = "x"
+filter = "mm:ksft_x.sh"
+vm = "vm.toml"
+config = "config"
+programs = ["one", "two"]
+modules = ["extra"]
+environment = ["SECONDS=60", "EMPTY="]
+
+[[file]]
+source = "ksft_x.sh"
+path = "tests/ksft_x.sh"
+mode = "0755"
+"""
+
+
+def guest_suite(path: Path, text: str = GUEST) -> Path:
+    path.mkdir(exist_ok=True)
+    for name in ("vm.toml", "config", "ksft_x.sh"):
+        (path / name).write_text("")
+    (path / "suite.toml").write_text(text)
+    return path
+
+
+def test_a_kselftest_suite(tmp_path: Path) -> None:
+    suite = read_suite(guest_suite(tmp_path))
+    assert suite.kind is Kind.KSELFTEST
+    assert (suite.collection, suite.arches, suite.timeout) == ("mm", ("x86_64",), 900)
+    assert (suite.machine, suite.configs) == (tmp_path / "vm.toml", (tmp_path / "config",))
+    assert (suite.programs, suite.modules) == (("one", "two"), ("extra",))
+    assert suite.environment == ("SECONDS=60", "EMPTY=")
+    assert suite.files == (SuiteFile("tests/ksft_x.sh", b"", EXECUTABLE),)
+    few = [line for line in GUEST.splitlines() if not re.match("vm|config|prog|modul|env", line)]
+    suite = read_suite(guest_suite(tmp_path, "\n".join(few)))
+    assert (suite.machine, suite.configs, suite.programs) == (None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"mm:ksft_x.sh"', '"ksft_x.sh"', "suite.filter: must be COLLECTION:TEST"),
+        ('"mm:ksft_x.sh"', '"../mm:ksft_x.sh"', "suite.filter: must be COLLECTION:TEST"),
+        ('"two"', '"$(shell id)"', "suite.programs: .* is no name of a program"),
+        ('"EMPTY="', '"EMPTY"', "suite.environment: 'EMPTY' is not NAME=VALUE"),
+        ('"vm.toml"', '"gone.toml"', "suite.vm: there is no file"),
+        ('"config"', '"../config"', "suite.config: ../config leads out"),
+        ("modules", 'kunitconfig = "config"\nmodules', "suite.kunitconfig: unknown field"),
+        ("modules", "attempts = 0\nmodules", "suite.attempts: must be an integer of at"),
+    ],
+)
+def test_errors_of_a_kselftest_suite(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in GUEST
+    with pytest.raises(UserError, match=rf"suite\.toml:\d+: {problem}"):
+        read_suite(guest_suite(tmp_path, GUEST.replace(old, new, 1)))
+
+
+def test_suites_are_found_by_kind(tmp_path: Path) -> None:
+    top = tmp_path / "kernel-test-modules"
+    top.mkdir()
+    guest_suite(top / "guest")
+    (top / "words").mkdir()
+    (top / "words" / ".kunitconfig").write_text("")
+    (top / "words" / "words.c").write_text("")
+    (top / "words" / "suite.toml").write_text(TOML)
+    both = ("words", "guest")
+    assert [s.name for s in suites_of(tmp_path, both, Kind.KUNIT)] == ["words"]
+    assert [s.name for s in suites_of(tmp_path, both, *Kind)] == ["words", "guest"]
+    with pytest.raises(UserError, match="the suite guest is of the kind kselftest"):
+        find_suites(tmp_path, both, Kind.KUNIT)
+    with pytest.raises(UserError, match="there is no suite gone"):
+        find_suites(tmp_path, ["gone"], Kind.KSELFTEST)
+
+
+def test_a_mode_is_part_of_what_a_suite_brings(tmp_path: Path, minitree: GitTree) -> None:
+    (tmp_path / "suite").mkdir()
+    suite = read_suite(guest_suite(tmp_path / "suite"))
+    plain = read_suite(guest_suite(tmp_path / "suite", GUEST.replace('mode = "0755"', "")))
+    assert suite.digest != plain.digest
+    script = minitree.path / "tests" / "ksft_x.sh"
+    script.parent.mkdir()
+    script.write_text("")
+    minitree.commit("a script that nobody can run")
+    git = Git(minitree.path)
+    assert overlaid_files(git, "HEAD", plain) == {}
+    assert overlaid_files(git, "HEAD", suite) == {"tests/ksft_x.sh": b""}
+    script.chmod(0o755)
+    minitree.commit("run it")
+    assert overlaid_files(git, "HEAD", suite) == {}

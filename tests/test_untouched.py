@@ -18,7 +18,7 @@ from memdesc_tool.cli import COMMANDS
 from tests.conftest import Tool
 from tests.minikernel import MiniKernel, make_mini
 
-TREE, PROJECT, LOG = "{tree}", "{project}", "{log}"
+TREE, PROJECT, LOG, GUESTS = "{tree}", "{project}", "{log}", "{guests}"
 ON_TREE = ("--tree", TREE)
 BOTH = ("--project", PROJECT, *ON_TREE)
 
@@ -32,7 +32,14 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
     "doctor": (((), None),),
     "gc": ((("--all", "--dry-run"), 0), (("--all",), 0)),
     "generate": (((*BOTH, "--check"), 0), (BOTH, 0)),
+    # No QEMU boots it, but it is applied, overlaid, checked out and built.
+    "kselftest": (((*BOTH, "--suite", "counting"), 2), ((*BOTH, "--suite", GUESTS), None)),
     "kunit": (((*BOTH, "--suite", "counting", "--upto", "3"), 0),),
+    # The mini kernel has no modules; it is applied, checked out and configured all the same.
+    "modules build": (((*BOTH, "--series", "numbers", "--arch", "um"), None),),
+    "modules bundle": ((("x.tar.gz", *BOTH, "--arch", "um"), None),),
+    "modules ingest": (((LOG, "--name", "board"), 0), ((), 0)),
+    "modules run": (((LOG, "nowhere.invalid"), 2),),
     "parse": (((LOG,), 0),),
     "regress": (
         (BOTH, 0),
@@ -77,6 +84,9 @@ def busy(tmp_path: Path) -> MiniKernel:
     mini = make_mini(tmp_path)
     tree = mini.tree
     tree.git("worktree", "add", "-q", str(tmp_path / "linked"), "-b", "side", "main")
+    extra = mini.project / "kernel-test-modules" / "extra"
+    extra.mkdir()
+    (extra / "Kbuild").write_text("obj-m += extra.o\n")
     (tree.path / "Kconfig").write_text("# put aside\n")
     tree.git("stash", "-q")
     tree.git("tag", "v1", "main")
@@ -98,7 +108,15 @@ def test_a_command_leaves_the_tree_alone(
     tool: Tool, busy: MiniKernel, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "log").write_text("KTAP version 1\n1..1\nok 1 x\n")
-    places = {"tree": busy.tree.path, "project": busy.project, "log": tmp_path / "log"}
+    (tmp_path / "guests").mkdir()
+    (tmp_path / "guests" / "suite.toml").write_text(
+        '[suite]\nname = "g"\nkind = "kselftest"\ntitle = "x"\nfilter = "mini:x.sh"\n'
+        '[[edit]]\npath = "lib/count.sh"\nlines = ["# guests"]\nbefore = "."\n'
+    )
+    places = {
+        "tree": busy.tree.path, "project": busy.project, "log": tmp_path / "log",
+        "guests": tmp_path / "guests",
+    }  # fmt: skip
     before = busy.tree.state()
     assert before["stash"]
     for args, status in CALLS[name]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from memdesc_tool import kunitrun, report
+from memdesc_tool import kselftestrun, kunitrun, report
 from memdesc_tool.apply import Applied, How, apply_stack
 from memdesc_tool.baseline import BAD, Known, read_known
 from memdesc_tool.commands.common import commit_span, project_option, resolve_base, tree_options
@@ -16,9 +17,9 @@ from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, UserError
 from memdesc_tool.project import Project, find_project
 from memdesc_tool.regress import Column, Regression, Row, walk
-from memdesc_tool.results import Outcome, Store, open_store
+from memdesc_tool.results import Attempt, Outcome, Store, open_store
 from memdesc_tool.series import Numbered, Stack
-from memdesc_tool.suites import Suite, find_suite
+from memdesc_tool.suites import Kind, Suite, find_suite, suites_of
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
 
@@ -34,6 +35,8 @@ class Options:
     upto: int | None
     without: int | None
     ends: bool
+    vm: bool
+    every: bool
     suites: tuple[str, ...]
     arches: tuple[str, ...]
     kunitconfigs: tuple[Path, ...]
@@ -60,6 +63,15 @@ class Options:
     help="Leave patch N out and name the cases that turn red at the end; status 1 if any does.",
 )
 @click.option("--ends", is_flag=True, help="Test the base and the last patch only.")
+@click.option(
+    "--vm",
+    is_flag=True,
+    help="The kselftest suites of the series, too, in a virtual machine: on the base and the "
+    "last patch.",
+)
+@click.option(
+    "--every", is_flag=True, help="kselftest suites on every patch, not only at both ends."
+)
 @click.option("--suite", "suites", multiple=True, metavar="S", help="Only this suite; repeatable.")
 @click.option("--arch", "arches", multiple=True, metavar="A", help="Only this arch; repeatable.")
 @click.option(
@@ -80,7 +92,9 @@ def regress_command(click_context: click.Context, /, **kwargs: object) -> None:
     """Test the base and every patch of the stack (or of SERIES and what they depend on).
 
     The suites are laid over every revision, the base included, so that the base shows red
-    what a fix turns green. What ran before with the same inputs is not run again; an
+    what a fix turns green. KUnit suites run on every patch; kselftest suites, which take
+    minutes each time, where --vm or --suite asks for them, on the base and after the last
+    patch unless --every is given. What ran before with the same inputs is not run again; an
     interrupted call goes on where it stopped. Exit status 1 where a patch makes something
     fail, or something fails after the last one.
     """
@@ -103,7 +117,7 @@ def _regress(context: Context, options: Options) -> bool:
         bench = _Bench(
             context,
             workspace,
-            kunitrun.KunitRunner(workspace, context.progress, options.jobs),
+            _runner(context, workspace, project, options),
             known,
         )
         if options.without is not None:
@@ -148,8 +162,23 @@ def _columns(project: Project | None, stack: Stack, options: Options) -> tuple[C
         raise UserError(
             "no suite is named by the series", "give --suite, or --kunitconfig and --filter"
         )
-    columns = [Column(suite, arch) for suite in suites for arch in (options.arches or suite.arches)]
+    columns = [
+        Column(suite, arch, ends=suite.kind is Kind.KSELFTEST and not options.every)
+        for suite in suites
+        for arch in _arches(suite, options)
+    ]
+    if not columns:
+        raise UserError(f"no suite runs on {', '.join(options.arches)}", "choose another --arch")
     return tuple(dict.fromkeys(columns))
+
+
+def _arches(suite: Suite, options: Options) -> tuple[str, ...]:
+    """Where a suite runs. A kselftest takes of --arch what it says that it runs on: --arch um
+    beside --vm is meant for the others.
+    """
+    if suite.kind is Kind.KUNIT or not options.arches:
+        return options.arches or suite.arches
+    return tuple(arch for arch in options.arches if arch in suite.arches)
 
 
 def _suites(project: Project | None, stack: Stack, options: Options) -> list[Suite]:
@@ -162,14 +191,51 @@ def _suites(project: Project | None, stack: Stack, options: Options) -> list[Sui
                 directory=Path.cwd(),
                 title="KUnit suites of the tree",
                 filter=options.filter_glob or "*",
-                kunitconfigs=tuple(path.absolute() for path in options.kunitconfigs),
+                configs=tuple(path.absolute() for path in options.kunitconfigs),
             )
         ]
     if options.filter_glob:
         raise UserError("--filter needs --kunitconfig", "a suite has a filter of its own")
     if project is None:
         return []
-    return [find_suite(project.root, name) for name in options.suites or stack.suites]
+    if options.suites:
+        return [find_suite(project.root, name) for name in options.suites]
+    kinds = (Kind.KUNIT, Kind.KSELFTEST) if options.vm else (Kind.KUNIT,)
+    return list(suites_of(project.root, stack.suites, *kinds))
+
+
+@dataclass(frozen=True)
+class _Runners:
+    """A runner for every kind of suite; see regress.Runner."""
+
+    kunit: kunitrun.KunitRunner
+    kselftest: kselftestrun.KselftestRunner | None
+
+    def inputs(self, column: Column, tree: str) -> Mapping[str, str]:
+        return self._of(column).inputs(column, tree)
+
+    def run(self, column: Column, source: Path, log_dir: Path, label: str) -> Attempt:
+        return self._of(column).run(column, source, log_dir, label)
+
+    def _of(self, column: Column) -> kunitrun.KunitRunner | kselftestrun.KselftestRunner:
+        if column.suite.kind is Kind.KUNIT or self.kselftest is None:
+            return self.kunit
+        return self.kselftest
+
+
+def _runner(
+    context: Context, workspace: Workspace, project: Project | None, options: Options
+) -> _Runners:
+    """What runs the cells; kselftest suites are found in a project only."""
+    progress = context.progress
+    return _Runners(
+        kunitrun.KunitRunner(workspace, progress, options.jobs),
+        kselftestrun.KselftestRunner(
+            workspace, progress, project.root, kselftestrun.Settings(jobs=options.jobs)
+        )
+        if project
+        else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +244,7 @@ class _Bench:
 
     context: Context
     workspace: Workspace
-    runner: kunitrun.KunitRunner
+    runner: _Runners
     known: tuple[Known, ...]
 
 
