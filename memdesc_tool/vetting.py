@@ -98,14 +98,19 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def _modes(git: Git, revision: str, names: list[str]) -> Iterable[tuple[str, str]]:
-    """(name, mode) of those names that revision has."""
+    """(name, mode) of those names that revision has.
+
+    Given a directory and a path below it, ls-tree lists all that is in the directory.
+    """
+    wanted = frozenset(names)
     for start in range(0, len(names), _ARGUMENTS):
         out = git.run("ls-tree", "-z", "--full-tree", revision, "--",
                       *names[start : start + _ARGUMENTS],
                       env={"GIT_LITERAL_PATHSPECS": "1"})  # fmt: skip
         for record in filter(None, out.split("\0")):
             head, _, name = record.partition("\t")
-            yield name, head.split()[0]
+            if name in wanted:
+                yield name, head.split()[0]
 
 
 def _refused(patch: Patch, why: str) -> UserError:

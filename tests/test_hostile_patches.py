@@ -282,6 +282,16 @@ def test_links_of_the_tree_are_left_alone(put: Put, minitree: GitTree) -> None:
     assert "deep" in files
 
 
+def test_a_link_beside_what_a_patch_changes_is_no_matter(put: Put, minitree: GitTree) -> None:
+    """Documentation/Changes of the kernel is one."""
+    (minitree.path / "sub" / "link").symlink_to("b.txt")
+    (minitree.path / "sub" / "deeper").mkdir()
+    (minitree.path / "sub" / "deeper" / "c.txt").write_text("one\ntwo\n")
+    minitree.commit("a link beside files")
+    _, files, _ = put(mail(B), mail(B.replace("sub/b.txt", "sub/deeper/c.txt")))
+    assert "sub/link" in files
+
+
 def test_a_submodule_of_the_tree_is_left_alone(put: Put, minitree: GitTree) -> None:
     commit = minitree.git("rev-parse", "HEAD")
     minitree.git("update-index", "--add", "--cacheinfo", f"160000,{commit},module")
