@@ -66,44 +66,58 @@ TEST_F_TIMEOUT(balloon, inflate_deflate, MO_TIMEOUT)
 	}
 }
 
-/* Every page that turns up in the balloon by compaction was counted */
-TEST_F_TIMEOUT(balloon, migrations_counted, MO_TIMEOUT)
+/* Compact once: how many migrations, and how many pages that arrived */
+static long compact(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(balloon) * self, long *arrived)
 {
-	const char *why;
-	uint64_t **before = calloc(self->mem.nr, sizeof(*before));
-	long migrated, arrived = 0;
+	__u64 **before = calloc(self->mem.nr, sizeof(*before));
+	long migrated = mo_vmstat("balloon_migrate");
 	struct mo_write w;
 
-	why = mo_need_compaction();
-	if (why)
-		SKIP(return, "%s", why);
-	ASSERT_NE(before, NULL);
-	ASSERT_EQ(mo_balloon_set(BALLOON_MIB), 0);
+	*arrived = 0;
+	if (!before)
+		return 0;
 	for (unsigned int i = 0; i < self->mem.nr; i++)
 		before[i] = mo_mem_flags(&self->mem, i);
-	migrated = mo_vmstat("balloon_migrate");
-
-	ASSERT_EQ(mo_write_deadline("/proc/sys/vm/compact_memory", "1",
+	EXPECT_EQ(mo_write_deadline("/proc/sys/vm/compact_memory", "1",
 				    2 * MO_DEADLINE, &w), 0)
 		TH_LOG("compaction: %s", mo_write_str(&w));
 	mo_vmstat_refresh();
 	migrated = mo_vmstat("balloon_migrate") - migrated;
-
 	for (unsigned int i = 0; i < self->mem.nr; i++) {
-		uint64_t *after = mo_mem_flags(&self->mem, i);
+		__u64 *after = mo_mem_flags(&self->mem, i);
 
 		for (unsigned long p = 0; before[i] && after && p < self->mem.block_pages; p++)
-			arrived += mo_is(after[p], MO_BALLOON) &&
-				   !mo_is(before[i][p], MO_BALLOON);
+			*arrived += mo_is(after[p], MO_BALLOON) &&
+				    !mo_is(before[i][p], MO_BALLOON);
 		free(after);
 		free(before[i]);
 	}
 	free(before);
-	TH_LOG("%ld migrations, %ld pages elsewhere", migrated, arrived);
+	TH_LOG("%ld migrations, %ld pages elsewhere", migrated, *arrived);
+	return migrated;
+}
 
+/*
+ * Every page that turns up in the balloon by compaction was counted. There may be
+ * nothing to compact; then the balloon gets other pages.
+ */
+TEST_F_TIMEOUT(balloon, migrations_counted, MO_TIMEOUT)
+{
+	long migrated = 0, arrived;
+	const char *why;
+
+	why = mo_need_compaction();
+	if (why)
+		SKIP(return, "%s", why);
+	for (int i = 0; i < 5 && !migrated; i++) {
+		ASSERT_EQ(mo_balloon_set(BALLOON_MIB / 4), 0);
+		ASSERT_EQ(mo_balloon_set(BALLOON_MIB), 0);
+		migrated = compact(_metadata, self, &arrived);
+		/* A page may be migrated twice, and back */
+		EXPECT_LE(arrived, migrated);
+	}
 	EXPECT_GT(migrated, 0);
-	/* A page may be migrated twice, and back */
-	EXPECT_LE(arrived, migrated);
 	EXPECT_EQ(mo_balloon_pages(), self->pages);
 	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages);
 	EXPECT_EQ(mo_managed(), self->managed - self->pages);

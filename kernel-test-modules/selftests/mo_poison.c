@@ -13,14 +13,18 @@
 
 #define ZRAM_MIB	320	/* at most */
 
-/* Offline a block; a failing message says how it went */
-#define OFFLINE(block, w, expected) do {				\
-	mo_block_set(block, "offline", w);				\
-	TH_LOG("offlining memory%lu: %s", (block)->id, mo_write_str(w));	\
-	EXPECT_FALSE((w)->killed);					\
-	EXPECT_FALSE((w)->spinning);					\
-	EXPECT_EQ((w)->err, expected);					\
-} while (0)
+/* It has to end in time, with this error */
+static void offline(struct __test_metadata *_metadata,
+		    const struct mo_block *block, int expected)
+{
+	struct mo_write w;
+
+	mo_block_set(block, "offline", &w);
+	TH_LOG("offlining memory%lu: %s", block->id, mo_write_str(&w));
+	EXPECT_FALSE(w.killed);
+	EXPECT_FALSE(w.spinning);
+	EXPECT_EQ(w.err, expected);
+}
 
 FIXTURE(poison_zsmalloc)
 {
@@ -60,15 +64,13 @@ FIXTURE_TEARDOWN(poison_zsmalloc)
 
 TEST_F_TIMEOUT(poison_zsmalloc, soft_then_unpoison, MO_TIMEOUT)
 {
-	struct mo_write w;
-
 	ASSERT_EQ(mo_soft_offline(self->pfn), 0);
 	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
 	EXPECT_EQ(mo_zram_check(&self->zram, 0, self->filled), 0);
 	ASSERT_EQ(unpoison_memory(self->pfn), 0);
 	EXPECT_FALSE(mo_pfn_is(self->pfn, MO_POISONED));
 	EXPECT_FALSE(mo_pfn_is(self->pfn, MO_ZSMALLOC));
-	OFFLINE(self->block, &w, 0);
+	offline(_metadata, self->block, 0);
 	EXPECT_EQ(mo_zram_check(&self->zram, 0, self->filled), 0);
 	EXPECT_EQ(mo_mem_restore(&self->mem), 0);
 }
@@ -76,17 +78,15 @@ TEST_F_TIMEOUT(poison_zsmalloc, soft_then_unpoison, MO_TIMEOUT)
 /* Its content is somebody's: it can neither be migrated nor be taken away */
 TEST_F_TIMEOUT(poison_zsmalloc, hard_then_offline, MO_TIMEOUT)
 {
-	struct mo_write w;
-
 	mo_hard_offline(self->pfn);
 	ASSERT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
-	OFFLINE(self->block, &w, EBUSY);
+	offline(_metadata, self->block, EBUSY);
 	EXPECT_TRUE(mo_block_online(self->block));
 
 	/* Without an owner it does not stop offlining */
 	mo_zram_reset(&self->zram);
 	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
-	OFFLINE(self->block, &w, 0);
+	offline(_metadata, self->block, 0);
 }
 
 FIXTURE(poison_balloon)
@@ -128,7 +128,6 @@ FIXTURE_TEARDOWN(poison_balloon)
 TEST_F_TIMEOUT(poison_balloon, soft_then_unpoison, MO_TIMEOUT)
 {
 	long corrupted = mo_meminfo_kb("HardwareCorrupted:");
-	struct mo_write w;
 
 	ASSERT_EQ(mo_soft_offline(self->pfn), 0);
 	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
@@ -142,17 +141,15 @@ TEST_F_TIMEOUT(poison_balloon, soft_then_unpoison, MO_TIMEOUT)
 	EXPECT_EQ(mo_balloon_pages(), self->pages);
 
 	/* It is an ordinary free page: this costs nothing */
-	OFFLINE(self->block, &w, 0);
+	offline(_metadata, self->block, 0);
 	EXPECT_EQ(mo_mem_restore(&self->mem), 0);
 }
 
 TEST_F_TIMEOUT(poison_balloon, soft_then_offline, MO_TIMEOUT)
 {
-	struct mo_write w;
-
 	ASSERT_EQ(mo_soft_offline(self->pfn), 0);
 	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
-	OFFLINE(self->block, &w, 0);
+	offline(_metadata, self->block, 0);
 	EXPECT_EQ(mo_balloon_pages(), self->pages);
 	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages);
 	ASSERT_EQ(mo_balloon_set(0), 0);
@@ -162,13 +159,11 @@ TEST_F_TIMEOUT(poison_balloon, soft_then_offline, MO_TIMEOUT)
 /* It stays in the balloon; before the block goes, it has to leave */
 TEST_F_TIMEOUT(poison_balloon, hard_then_offline, MO_TIMEOUT)
 {
-	struct mo_write w;
-
 	mo_hard_offline(self->pfn);
 	ASSERT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
 	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages - 1);
 
-	OFFLINE(self->block, &w, 0);
+	offline(_metadata, self->block, 0);
 	EXPECT_EQ(mo_balloon_pages(), self->pages);
 	/* All that is owned is online, and none of it is poisoned */
 	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages);
@@ -179,8 +174,6 @@ TEST_F_TIMEOUT(poison_balloon, hard_then_offline, MO_TIMEOUT)
 
 TEST_F_TIMEOUT(poison_balloon, hard_then_deflate, MO_TIMEOUT)
 {
-	struct mo_write w;
-
 	mo_hard_offline(self->pfn);
 	ASSERT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
 	ASSERT_EQ(mo_balloon_set(0), 0);
@@ -188,7 +181,7 @@ TEST_F_TIMEOUT(poison_balloon, hard_then_deflate, MO_TIMEOUT)
 	/* Nobody gets it */
 	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
 	EXPECT_FALSE(mo_pfn_is(self->pfn, MO_BUDDY));
-	OFFLINE(self->block, &w, 0);
+	offline(_metadata, self->block, 0);
 }
 
 TEST_HARNESS_MAIN

@@ -133,7 +133,7 @@ static void shrink_caches(void)
 /* Are all files gone? RCU frees inodes */
 static void wait_freed(const FIXTURE_DATA(slab) * self)
 {
-	uint64_t end = mo_now_ms() + MO_DEADLINE * 1000;
+	__u64 end = mo_now_ms() + MO_DEADLINE * 1000;
 	long slab;
 
 	do {

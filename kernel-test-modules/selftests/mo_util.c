@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "vm_util.h"
@@ -37,10 +39,13 @@
 #define F_RESERVED	BIT_ULL(32)
 
 #define HWPOISON_DIR	"/sys/kernel/debug/hwpoison"
+#define MODULE_DIR	"/sys/kernel/debug/test_movable_ops"
+#define WALK_DIR	"/sys/kernel/debug/page_offline_walk"
+#define WALK_PARAMS	"/sys/module/page_offline_walk/parameters"
 
 /* Files */
 
-uint64_t mo_now_ms(void)
+__u64 mo_now_ms(void)
 {
 	struct timespec ts;
 
@@ -129,7 +134,7 @@ static unsigned int stime_ms(pid_t pid)
 
 static bool wait_ms(pid_t pid, int *status, unsigned int ms)
 {
-	uint64_t end = mo_now_ms() + ms;
+	__u64 end = mo_now_ms() + ms;
 
 	for (;;) {
 		if (waitpid(pid, status, WNOHANG) == pid)
@@ -155,7 +160,7 @@ static bool wait_ms(pid_t pid, int *status, unsigned int ms)
 int mo_write_deadline(const char *path, const char *value, unsigned int seconds,
 		      struct mo_write *w)
 {
-	uint64_t start = mo_now_ms();
+	__u64 start = mo_now_ms();
 	unsigned int half, half_ms;
 	int status = 0;
 	pid_t pid;
@@ -215,7 +220,7 @@ const char *mo_write_str(const struct mo_write *w)
  *
  * Return: 0 or a negative error number
  */
-int mo_flags(unsigned long pfn, unsigned long nr, uint64_t *flags)
+int mo_flags(unsigned long pfn, unsigned long nr, __u64 *flags)
 {
 	ssize_t want = nr * sizeof(*flags), got = 0;
 	int fd = open("/proc/kpageflags", O_RDONLY);
@@ -245,12 +250,12 @@ int mo_flags(unsigned long pfn, unsigned long nr, uint64_t *flags)
  *
  * Return: true if it is
  */
-bool mo_is(uint64_t flags, enum mo_kind kind)
+bool mo_is(__u64 flags, enum mo_kind kind)
 {
-	const uint64_t other = F_LRU | F_SLAB | F_BUDDY | F_OFFLINE | F_MMAP |
+	const __u64 other = F_LRU | F_SLAB | F_BUDDY | F_OFFLINE | F_MMAP |
 			       F_ANON | F_SWAPBACKED | F_REFERENCED | F_HUGE |
 			       F_HWPOISON | F_NOPAGE | F_PGTABLE | F_RESERVED;
-	const uint64_t large = KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL;
+	const __u64 large = KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL;
 
 	switch (kind) {
 	case MO_BALLOON:
@@ -283,7 +288,7 @@ bool mo_is(uint64_t flags, enum mo_kind kind)
  */
 bool mo_pfn_is(unsigned long pfn, enum mo_kind kind)
 {
-	uint64_t flags;
+	__u64 flags;
 
 	return !mo_flags(pfn, 1, &flags) && mo_is(flags, kind);
 }
@@ -300,7 +305,7 @@ bool mo_pfn_is(unsigned long pfn, enum mo_kind kind)
 long mo_count(unsigned long pfn, unsigned long nr, enum mo_kind kind,
 	      unsigned long *first)
 {
-	uint64_t *flags = malloc(nr * sizeof(*flags));
+	__u64 *flags = malloc(nr * sizeof(*flags));
 	long count = 0;
 	int ret;
 
@@ -500,9 +505,9 @@ unsigned int mo_mem_restore(const struct mo_mem *mem)
  *
  * Return: an array to be freed, or NULL
  */
-uint64_t *mo_mem_flags(const struct mo_mem *mem, unsigned int i)
+__u64 *mo_mem_flags(const struct mo_mem *mem, unsigned int i)
 {
-	uint64_t *flags = malloc(mem->block_pages * sizeof(*flags));
+	__u64 *flags = malloc(mem->block_pages * sizeof(*flags));
 
 	if (flags && mo_flags(mem->block[i].pfn, mem->block_pages, flags)) {
 		free(flags);
@@ -556,7 +561,7 @@ struct mo_block *mo_mem_pick(const struct mo_mem *mem, enum mo_kind kind,
 	for (unsigned int i = 0; i < mem->nr; i++) {
 		struct mo_block *b = &mem->block[i];
 		unsigned long nr = 0, bad = 0;
-		uint64_t *flags;
+		__u64 *flags;
 
 		if (strcmp(b->zone, "Movable") || !mo_block_online(b))
 			continue;
@@ -961,6 +966,218 @@ bool mo_balloon_fill_block(const struct mo_mem *mem, unsigned long min,
 	}
 }
 
+/* The modules */
+
+/* Load DIR/NAME.ko; the directory's length may be 0 */
+static int load_from(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/%s.ko", dir, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret == -EEXIST ? 0 : ret;
+}
+
+/* From MO_MODULES, else by modprobe, else from the directory of the test */
+static int load_module(const char *name)
+{
+	const char *dir = getenv("MO_MODULES");
+	char own[PATH_MAX], cmd[128];
+	ssize_t len;
+
+	if (dir)
+		return load_from(dir, name);
+	snprintf(cmd, sizeof(cmd), "modprobe -q %s >/dev/null 2>&1", name);
+	if (!system(cmd))
+		return 0;
+	len = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	if (len < 0)
+		return -errno;
+	own[len] = '\0';
+	*strrchr(own, '/') = '\0';
+	return load_from(own, name);
+}
+
+static const char *need_module(const char *name, const char *dir)
+{
+	static char why[160];
+	int err;
+
+	if (geteuid())
+		return "needs root";
+	if (!access(dir, R_OK))
+		return NULL;
+	err = load_module(name);
+	if (err == -ENOENT)
+		snprintf(why, sizeof(why), "no %s.ko: by MO_MODULES, modprobe, or beside the test",
+			 name);
+	else if (err)
+		snprintf(why, sizeof(why), "%s.ko cannot be loaded: %s", name, strerror(-err));
+	else if (access(dir, R_OK))
+		snprintf(why, sizeof(why), "no debugfs at /sys/kernel/debug");
+	else
+		return NULL;
+	return why;
+}
+
+const char *mo_need_module(void)
+{
+	return need_module("test_movable_ops", MODULE_DIR);
+}
+
+const char *mo_need_walk(void)
+{
+	return need_module("page_offline_walk", WALK_DIR);
+}
+
+/**
+ * mo_module_write() - write to a file of test_movable_ops
+ * @file: its name
+ * @fmt: what to write
+ *
+ * Return: 0 or a negative error number
+ */
+int mo_module_write(const char *file, const char *fmt, ...)
+{
+	char path[96], text[64];
+	va_list args;
+
+	snprintf(path, sizeof(path), MODULE_DIR "/%s", file);
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	return mo_write(path, text);
+}
+
+/**
+ * mo_module_pages() - how many pages the module owns
+ *
+ * Return: pages, 0 without the module
+ */
+long mo_module_pages(void)
+{
+	long nr = named_number(MODULE_DIR "/count", "pages");
+
+	return nr < 0 ? 0 : nr;
+}
+
+/**
+ * mo_module_stat() - a counter of the module
+ * @name: counter
+ *
+ * Return: its value, -1 if there is none of that name
+ */
+long mo_module_stat(const char *name)
+{
+	return named_number(MODULE_DIR "/stats", name);
+}
+
+/**
+ * mo_module_add() - let the module own more pages
+ * @pages: how many
+ * @node: their node, -1 for any
+ *
+ * Return: 0, or -ENOMEM with some of them
+ */
+int mo_module_add(long pages, int node)
+{
+	if (node < 0)
+		return mo_module_write("allocate", "%ld", pages);
+	return mo_module_write("allocate", "%ld %d", pages, node);
+}
+
+/**
+ * mo_module_verify() - does each page of the module have what it ought to have?
+ * @all: those too that are isolated for long; nobody may be at work
+ *
+ * Return: true if it has; if not, why is printed
+ */
+bool mo_module_verify(bool all)
+{
+	char report[4096];
+	int len = mo_read(MODULE_DIR "/verify", report, sizeof(report));
+
+	if (len > 0 && !strncmp(report, "ok\n", 3) &&
+	    (!all || strstr(report, "\nnot_checked 0\n")))
+		return true;
+	if (len < 0)
+		ksft_print_msg("module: %s\n", strerror(-len));
+	for (char *line = strtok(report, "\n"); line; line = strtok(NULL, "\n"))
+		ksft_print_msg("module: %s\n", line);
+	return false;
+}
+
+/**
+ * mo_module_reset() - free all pages of the module, and clear its counters
+ *
+ * Return: 0 or a negative error number
+ */
+int mo_module_reset(void)
+{
+	return mo_module_write("delay_us", "0") ?: mo_module_write("fail_every", "0") ?:
+	       mo_module_write("free", "0") ?: mo_module_write("stats", "0");
+}
+
+/**
+ * mo_walk_check() - compare the references of all pages with what is expected
+ * @offline: references on a PageOffline page, -1 for any number
+ * @zsmalloc: the same for zsmalloc
+ * @w: gets what was found
+ *
+ * Return: 0 or a negative error number
+ */
+int mo_walk_check(int offline, int zsmalloc, struct mo_walk *w)
+{
+	char number[16];
+	int ret;
+
+	memset(w, 0, sizeof(*w));
+	snprintf(number, sizeof(number), "%d", offline);
+	ret = mo_write(WALK_PARAMS "/expect_offline", number);
+	snprintf(number, sizeof(number), "%d", zsmalloc);
+	ret = ret ?: mo_write(WALK_PARAMS "/expect_zsmalloc", number);
+	if (ret)
+		return ret;
+	ret = mo_read(WALK_DIR "/check", w->report, sizeof(w->report));
+	if (ret < 0)
+		return ret;
+	if (sscanf(w->report, "%*s checked %ld any %*d poisoned %ld wrong %ld",
+		   &w->checked, &w->poisoned, &w->wrong) != 3)
+		return -EPROTO;
+	w->ok = !strncmp(w->report, "ok\n", 3);
+	return 0;
+}
+
+/**
+ * mo_walk_count() - count pages of a kind
+ * @kind: as in the file summary, or how that begins
+ *
+ * Return: pages, or a negative error number
+ */
+long mo_walk_count(const char *kind)
+{
+	FILE *f = fopen(WALK_DIR "/summary", "r");
+	char line[128];
+	long sum = 0;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		char *rest;
+		long nr = strtol(line, &rest, 10);
+
+		if (*rest == ' ' && !strncmp(rest + 1, kind, strlen(kind)))
+			sum += nr;
+	}
+	fclose(f);
+	return sum;
+}
+
 /* zram */
 
 /**
@@ -969,9 +1186,9 @@ bool mo_balloon_fill_block(const struct mo_mem *mem, unsigned long min,
  *
  * Return: the next one
  */
-uint64_t mo_random(uint64_t *state)
+__u64 mo_random(__u64 *state)
 {
-	uint64_t x = *state;
+	__u64 x = *state;
 
 	x ^= x << 13;
 	x ^= x >> 7;
@@ -984,9 +1201,9 @@ uint64_t mo_random(uint64_t *state)
  * Part of each page is random and the rest is its number, so that compressed
  * pages are of many sizes, with whole pages among them.
  */
-static void zram_content(const struct mo_zram *z, unsigned int page, uint64_t *buf)
+static void zram_content(const struct mo_zram *z, unsigned int page, __u64 *buf)
 {
-	uint64_t state = z->seed + page * 0x9e3779b97f4a7c15ULL + 1;
+	__u64 state = z->seed + page * 0x9e3779b97f4a7c15ULL + 1;
 	unsigned int words = psize() / sizeof(*buf);
 	unsigned int random = words * (1 + page % 4) / 4;
 
@@ -1007,7 +1224,7 @@ static void zram_path(char *path, size_t size, int id, const char *file)
  *
  * Return: 0 or a negative error number
  */
-int mo_zram_open(struct mo_zram *z, unsigned int mib, uint64_t seed)
+int mo_zram_open(struct mo_zram *z, unsigned int mib, __u64 seed)
 {
 	char path[96], buf[32];
 	int ret;
@@ -1104,7 +1321,7 @@ struct mo_block *mo_zram_fill_block(const struct mo_zram *z, unsigned int *fille
 long mo_zram_check(const struct mo_zram *z, unsigned int first, unsigned int nr)
 {
 	void *buf = zram_buffer();
-	uint64_t *want = malloc(psize());
+	__u64 *want = malloc(psize());
 	long bad = buf && want ? 0 : -ENOMEM;
 
 	for (unsigned int i = first; bad >= 0 && i < first + nr; i++) {
@@ -1131,7 +1348,7 @@ long mo_zram_check(const struct mo_zram *z, unsigned int first, unsigned int nr)
  */
 int mo_zram_discard(const struct mo_zram *z, unsigned int first, unsigned int nr)
 {
-	uint64_t range[2] = { (uint64_t)first * psize(), (uint64_t)nr * psize() };
+	__u64 range[2] = { (__u64)first * psize(), (__u64)nr * psize() };
 
 	return ioctl(z->fd, BLKDISCARD, range) ? -errno : 0;
 }

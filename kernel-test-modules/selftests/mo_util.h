@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <linux/types.h>
 
 #include "kselftest.h"
 
@@ -17,6 +17,13 @@
 #define MO_NODE		"/sys/devices/system/node"
 
 #define MO_MOVABLE_GIGANTIC	"/proc/sys/vm/movable_gigantic_pages"
+
+/* What to own with the module: enough to be everywhere, in MiB */
+#define MO_MODULE_MIB	32
+
+/* References on a page that is PageOffline, or of zsmalloc, if nobody looks */
+#define MO_OFFLINE_REFCOUNT	1
+#define MO_ZSMALLOC_REFCOUNT	1
 
 /* Seconds until a write that does not return is killed */
 #define MO_DEADLINE	20
@@ -89,6 +96,8 @@ const char *mo_need_balloon(void);
 const char *mo_need_compaction(void);
 const char *mo_need_hwpoison(void);
 const char *mo_need_zram(void);
+const char *mo_need_module(void);
+const char *mo_need_walk(void);
 
 /* Files */
 int mo_read(const char *path, char *buf, size_t size);
@@ -98,11 +107,11 @@ int mo_write_deadline(const char *path, const char *value, unsigned int seconds,
 long mo_read_number(const char *path);
 const char *mo_gigantic(void);
 const char *mo_write_str(const struct mo_write *w);
-uint64_t mo_now_ms(void);
+__u64 mo_now_ms(void);
 
 /* Page frames */
-int mo_flags(unsigned long pfn, unsigned long nr, uint64_t *flags);
-bool mo_is(uint64_t flags, enum mo_kind kind);
+int mo_flags(unsigned long pfn, unsigned long nr, __u64 *flags);
+bool mo_is(__u64 flags, enum mo_kind kind);
 bool mo_pfn_is(unsigned long pfn, enum mo_kind kind);
 long mo_count(unsigned long pfn, unsigned long nr, enum mo_kind kind,
 	      unsigned long *first);
@@ -112,7 +121,7 @@ int mo_mem_read(struct mo_mem *mem);
 void mo_mem_free(struct mo_mem *mem);
 unsigned int mo_mem_restore(const struct mo_mem *mem);
 long mo_mem_count(const struct mo_mem *mem, int node, enum mo_kind kind);
-uint64_t *mo_mem_flags(const struct mo_mem *mem, unsigned int i);
+__u64 *mo_mem_flags(const struct mo_mem *mem, unsigned int i);
 struct mo_block *mo_mem_pick(const struct mo_mem *mem, enum mo_kind kind,
 			     unsigned long min);
 bool mo_block_online(const struct mo_block *b);
@@ -140,16 +149,43 @@ bool mo_balloon_fill_block(const struct mo_mem *mem, unsigned long min,
 			   struct mo_block **block);
 long mo_balloon_pages(void);
 
+/* Pages that the module test_movable_ops owns; its source has the files */
+int __printf(2, 3) mo_module_write(const char *file, const char *fmt, ...);
+long mo_module_pages(void);
+long mo_module_stat(const char *name);
+int mo_module_add(long pages, int node);
+bool mo_module_verify(bool all);
+int mo_module_reset(void);
+
+/**
+ * struct mo_walk - what the module page_offline_walk says of all pages
+ * @ok: each has as many references as expected
+ * @checked: pages of which that was expected
+ * @poisoned: of those that are poisoned it is not
+ * @wrong: have another number of references
+ * @report: all of it, with the first wrong ones
+ */
+struct mo_walk {
+	bool ok;
+	long checked;
+	long poisoned;
+	long wrong;
+	char report[4096];
+};
+
+int mo_walk_check(int offline, int zsmalloc, struct mo_walk *w);
+long mo_walk_count(const char *kind);
+
 /* zram with content that can be checked */
 struct mo_zram {
 	int fd;
 	int id;
 	unsigned int pages;
-	uint64_t seed;
+	__u64 seed;
 	bool added;
 };
 
-int mo_zram_open(struct mo_zram *z, unsigned int mib, uint64_t seed);
+int mo_zram_open(struct mo_zram *z, unsigned int mib, __u64 seed);
 int mo_zram_fill(const struct mo_zram *z, unsigned int first, unsigned int nr);
 struct mo_block *mo_zram_fill_block(const struct mo_zram *z, unsigned int *filled,
 				    const struct mo_mem *mem, unsigned long min);
@@ -158,6 +194,6 @@ int mo_zram_discard(const struct mo_zram *z, unsigned int first, unsigned int nr
 void mo_zram_reset(struct mo_zram *z);
 void mo_zram_close(struct mo_zram *z);
 
-uint64_t mo_random(uint64_t *state);
+__u64 mo_random(__u64 *state);
 
 #endif /* __MO_UTIL_H__ */

@@ -51,7 +51,7 @@ static unsigned int nr_blocks(void)
  */
 static bool wait_settled(long pages, unsigned int blocks)
 {
-	uint64_t end = mo_now_ms() + MO_DEADLINE * 1000;
+	__u64 end = mo_now_ms() + MO_DEADLINE * 1000;
 
 	while (mo_managed() != pages || (blocks && nr_blocks() != blocks)) {
 		if (mo_now_ms() > end)
