@@ -1,12 +1,12 @@
 #!/bin/sh
 # Install the Debian or Ubuntu packages that `make regress` and `make test` need.
 #
-# As root or with sudo they are installed. Otherwise the one command that is missing is
-# printed, and what is there already must do.
+# More packages can be given as arguments. As root or with sudo they are installed. Otherwise
+# the one command that is missing is printed, and what is there already must do.
 set -eu
 
 wanted="bc bison busybox-static ccache cpio flex gcc git gpg gpgv kmod libc6-dev libelf-dev libssl-dev make
-perl python3 python3-venv qemu-system-x86 rsync xz-utils"
+perl python3 python3-venv qemu-system-x86 rsync xz-utils $*"
 
 command -v dpkg-query >/dev/null 2>&1 || {
 	echo "packages.sh: no dpkg here; needed, by Debian's names:" $wanted >&2
