@@ -33,8 +33,9 @@
 #define MAX_USABLE	256
 #define DELAY_US	300
 /*
- * Seconds for an operation, and milliseconds for all of them at the end: with
- * everybody in the way, until the others stop.
+ * Seconds for an operation at least, half of a long race otherwise: with everybody
+ * in the way, offlining may have to wait. Milliseconds for all of them at the end,
+ * when the others stop.
  */
 #define RACE_DEADLINE	150
 #define GRACE_MS	180000
@@ -161,6 +162,7 @@ FIXTURE(race)
 	long corrupted;
 	long tainted;
 	unsigned int seconds;
+	unsigned int deadline;
 	__u64 seed;
 };
 
@@ -209,7 +211,7 @@ static bool operate(FIXTURE_DATA(race) * self, const char *path, const char *val
 {
 	struct mo_write w;
 
-	mo_write_deadline(path, value, RACE_DEADLINE, &w);
+	mo_write_deadline(path, value, self->deadline, &w);
 	if (w.killed) {
 		inc(self->shared, ERR_HANG);
 		ksft_print_msg("%s > %s: %s\n", value, path, mo_write_str(&w));
@@ -463,6 +465,9 @@ FIXTURE_SETUP(race)
 		SKIP(return, "neither a balloon nor the module");
 	env = getenv("MO_RACE_SECONDS");
 	self->seconds = env ? strtoul(env, NULL, 0) : 60;
+	self->deadline = self->seconds / 2;
+	if (self->deadline < RACE_DEADLINE)
+		self->deadline = RACE_DEADLINE;
 	env = getenv("MO_RACE_SEED");
 	self->seed = env ? strtoull(env, NULL, 0) : (__u64)time(NULL);
 	TH_LOG("MO_RACE_SECONDS=%u MO_RACE_SEED=%llu", self->seconds,
