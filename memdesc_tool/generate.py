@@ -16,9 +16,10 @@ from memdesc_tool.cache import write_atomic
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import SCRATCH_IDENTITY
+from memdesc_tool.overlay import overlaid_files
 from memdesc_tool.patch import Patch, format_patch, parse_patch
 from memdesc_tool.series import Entry, Kind, Numbered, Series
-from memdesc_tool.suites import Suite, find_suite, overlaid_files
+from memdesc_tool.suites import Suite, find_suite
 from memdesc_tool.template import render
 from memdesc_tool.workspace import Workspace
 

@@ -25,8 +25,9 @@ from memdesc_tool.baseline import (
     worst,
 )
 from memdesc_tool.errors import InfraError
+from memdesc_tool.overlay import overlay
 from memdesc_tool.results import Attempt, Outcome, Store, Verdict, key_of
-from memdesc_tool.suites import Suite, overlay
+from memdesc_tool.suites import Suite
 from memdesc_tool.workspace import Workspace
 
 

@@ -1,10 +1,11 @@
 """Test suites that live beside the series, and laying them over any revision.
 
 kernel-test-modules/<suite>/suite.toml names the files that a suite brings into the kernel
-and the lines that it adds to files there (Makefile, Kconfig). The *overlay* of a revision
-is that revision with the suite in it, as a tree in the scratch repository, so that the
-same tests run on the base, where they show red, and on every patch. The `files` patches of
-a series are made from the same description (generate.py).
+and the lines that it adds to files there (Makefile, Kconfig). overlay.py lays a suite over
+a revision. The `files` patches of a series are made from the same description (generate.py).
+
+A series may change what its own tests call. A file or an edit can therefore depend on what
+a revision has: `when = { path = "mm/internal.h", has = "^struct some_batch" }`, or `unless`.
 
 A suite is of one kind: KUnit suites run when their kernel boots, kselftests are programs
 that kselftest's own runner runs in a virtual machine (kselftest.py).
@@ -20,12 +21,10 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from memdesc_tool.errors import FailedError, UserError
-from memdesc_tool.git import Git
+from memdesc_tool.errors import UserError
 from memdesc_tool.series import NAME
 from memdesc_tool.tomlfile import Table, read_toml
 from memdesc_tool.vetting import bad_name
-from memdesc_tool.workspace import Workspace
 
 SUITE_FILE = "suite.toml"
 PLAIN, EXECUTABLE = "100644", "100755"
@@ -42,12 +41,23 @@ class Kind(Enum):
     KSELFTEST = "kselftest"
 
 
+class Condition(NamedTuple):
+    """That a file of a revision has a line that matches a pattern; or, not wanted, has none."""
+
+    path: str
+    pattern: str
+    wanted: bool = True
+
+
 class SuiteFile(NamedTuple):
-    """A file that a suite brings: its path in the kernel; mode: PLAIN or EXECUTABLE."""
+    """A file that a suite brings: its path in the kernel; mode: PLAIN or EXECUTABLE;
+    conditions: all must hold, or the file is left out.
+    """
 
     path: str
     content: bytes
     mode: str = PLAIN
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,9 @@ class Edit:
 
     path: in the kernel; lines: without newlines; before, after: one of them, a pattern that
     the line at the place matches; start: the search for the place begins at the first line
-    that matches it; optional: no place means no edit instead of an error.
+    that matches it; optional: no place means no edit instead of an error; remove: the lines
+    are taken out where they are, and need no place; conditions: all must hold, or there is
+    no edit.
     """
 
     path: str
@@ -65,6 +77,8 @@ class Edit:
     after: str = ""
     start: str = ""
     optional: bool = False
+    remove: bool = False
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,8 +128,9 @@ class Suite:
     def digest(self) -> str:
         """Stands for all that the suite brings into the kernel."""
         digest = hashlib.sha256()
-        for path, content, mode in self.files:
+        for path, content, mode, conditions in self.files:
             digest.update(f"{path}\0{mode}\0{len(content)}\0".encode() + content)
+            digest.update(repr(conditions).encode())
         digest.update(repr(self.edits).encode())
         return digest.hexdigest()
 
@@ -187,20 +202,26 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
 
 def _read_file(table: Table, directory: Path) -> SuiteFile:
     """A [[file]]; its mode is as written ("0755"), never what the source's happens to be."""
-    table.only(["source", "path", "mode"])
+    table.only(["source", "path", "mode", "when", "unless"])
     modes = {"0644": PLAIN, "0755": EXECUTABLE}
     mode = table.string("mode", "0644")
     if mode not in modes:
         raise table.error("mode", 'must be "0644" or "0755"')
     source = table.file("source", directory)
-    return SuiteFile(_kernel_path(table), source.read_bytes(), modes[mode])
+    return SuiteFile(_kernel_path(table), source.read_bytes(), modes[mode], _conditions(table))
 
 
 def _read_edit(table: Table, directory: Path) -> Edit:
-    table.only(["path", "lines", "source", "before", "after", "start", "optional"])
+    table.only(
+        ["path", "lines", "source", "before", "after", "start", "optional", "remove", "when",
+         "unless"]
+    )  # fmt: skip
     if ("lines" in table.values) == ("source" in table.values):
         raise table.error("lines", "give either lines or source")
-    if ("before" in table.values) == ("after" in table.values):
+    remove = table.boolean("remove", False)
+    if remove and any(field in table.values for field in ("before", "after", "start")):
+        raise table.error("remove", "lines are removed wherever they are")
+    if not remove and ("before" in table.values) == ("after" in table.values):
         raise table.error("before", "give either before or after")
     if "lines" in table.values:
         lines = table.strings("lines")
@@ -211,13 +232,33 @@ def _read_edit(table: Table, directory: Path) -> Edit:
             .decode(errors="surrogateescape")
             .splitlines()
         )
-    patterns = {name: table.string(name, "") for name in ("before", "after", "start")}
-    for name, pattern in patterns.items():
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise table.error(name, f"not a regular expression: {error}") from None
-    return Edit(_kernel_path(table), lines, optional=table.boolean("optional", False), **patterns)
+    patterns = {name: _pattern(table, name) for name in ("before", "after", "start")}
+    return Edit(
+        _kernel_path(table), lines, optional=table.boolean("optional", False), remove=remove,
+        conditions=_conditions(table), **patterns,
+    )  # fmt: skip
+
+
+def _pattern(table: Table, field: str, default: str | None = "") -> str:
+    pattern = table.string(field, default)
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise table.error(field, f"not a regular expression: {error}") from None
+    return pattern
+
+
+def _conditions(table: Table) -> tuple[Condition, ...]:
+    found = []
+    for field in ("when", "unless"):
+        if field in table.values:
+            condition = table.table(field)
+            condition.only(["path", "has"])
+            found.append(
+                Condition(_kernel_path(condition), _pattern(condition, "has", None),
+                          field == "when")
+            )  # fmt: skip
+    return tuple(found)
 
 
 def _kernel_path(table: Table) -> str:
@@ -255,87 +296,3 @@ def suites_of(root: Path, names: Iterable[str], *kinds: Kind) -> tuple[Suite, ..
     """Those of the suites called so that are of these kinds. Raises UserError."""
     found = (find_suite(root, name) for name in names)
     return tuple(suite for suite in found if suite.kind in kinds)
-
-
-def overlaid_files(git: Git, revision: str, suite: Suite) -> dict[str, bytes]:
-    """The files that differ from revision when the suite is in: path -> content.
-
-    Raises FailedError where a place for an edit is not there.
-    """
-    changed: dict[str, bytes] = {}
-    for path, content, mode in suite.files:
-        if git.blob(revision, path) != content or git.mode(revision, path) != mode:
-            changed[path] = content
-    for edit in suite.edits:
-        old = changed.get(edit.path)
-        if old is None:
-            old = git.blob(revision, edit.path)
-        if old is None:
-            if edit.optional:
-                continue
-            raise _no_place(suite, f"there is no {edit.path}")
-        new = apply_edit(suite, edit, old)
-        if new != old:
-            changed[edit.path] = new
-    return changed
-
-
-def apply_edit(suite: Suite, edit: Edit, content: bytes) -> bytes:
-    """The content of a file after an edit. Raises FailedError where it has no place."""
-    lines = content.decode("utf-8", errors="surrogateescape").split("\n")
-    block = list(edit.lines)
-    if _contains(lines, block):
-        return content
-    first = _match(lines, edit.start, 0) if edit.start else 0
-    place = None if first is None else _match(lines, edit.before or edit.after, first)
-    if place is None:
-        if edit.optional:
-            return content
-        pattern = edit.start if first is None else edit.before or edit.after
-        raise _no_place(suite, f"no line of {edit.path} matches {pattern!r}")
-    at = place if edit.before else place + 1
-    if (
-        edit.before
-        and block
-        and block[-1] != ""
-        and lines[at] != ""
-        and edit.path.endswith(("Kconfig", ".debug"))
-    ):
-        block = [*block, ""]  # entries of a Kconfig file are set apart by an empty line
-    merged = [*lines[:at], *block, *lines[at:]]
-    return "\n".join(merged).encode("utf-8", errors="surrogateescape")
-
-
-def _contains(lines: list[str], block: list[str]) -> bool:
-    size = len(block)
-    return any(lines[i : i + size] == block for i in range(len(lines) - size + 1))
-
-
-def _match(lines: list[str], pattern: str, start: int) -> int | None:
-    wanted = re.compile(pattern)
-    return next((n for n in range(start, len(lines)) if wanted.search(lines[n])), None)
-
-
-def _no_place(suite: Suite, why: str) -> FailedError:
-    return FailedError(
-        f"suite {suite.name} does not fit this revision: {why}",
-        f"{suite.directory / SUITE_FILE} says where its lines go",
-    )
-
-
-def overlay(workspace: Workspace, commit: str, suites: Iterable[Suite]) -> str:
-    """A commit that is the revision with the suites laid over it.
-
-    commit itself where nothing differs. Remembered, so that asking again costs nothing.
-    Raises FailedError where a suite does not fit.
-    """
-    for suite in suites:
-        tree = workspace.scratch.tree(commit)
-        key = hashlib.sha256(f"{tree} {suite.digest}".encode()).hexdigest()
-        stored = workspace.remembered("overlay", key)
-        if stored is None:
-            files = overlaid_files(workspace.scratch, commit, suite)
-            stored = workspace.write_tree(commit, files, suite.modes) if files else commit
-            workspace.remember("overlay", key, stored)
-        commit = stored
-    return commit

@@ -9,16 +9,16 @@ import pytest
 
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.git import Git
+from memdesc_tool.overlay import apply_edit, overlaid_files
 from memdesc_tool.suites import (
     EXECUTABLE,
     PLAIN,
+    Condition,
     Edit,
     Kind,
     Suite,
     SuiteFile,
-    apply_edit,
     find_suites,
-    overlaid_files,
     read_suite,
     suites_of,
 )
@@ -90,6 +90,41 @@ def test_a_place_that_is_not_there() -> None:
     assert edited(CODE, optional) == CODE
 
 
+def test_lines_are_removed_wherever_they_are() -> None:
+    gone = Edit("a.c", ("b", "c"), remove=True)
+    assert edited("a\nb\nc\nd\n", gone) == "a\nd\n"
+    assert edited("a\nb\nd\n", gone) == "a\nb\nd\n"
+
+
+def test_what_depends_on_the_revision(minitree: GitTree) -> None:
+    """A file in two variants, a line for either, and a line that must go with the first."""
+    text = (minitree.path / "a.txt").read_bytes()
+    first, rest = text.split(b"\n", 1)
+    place = f"^{first.decode()}$"
+    has = Condition("api.h", r"^struct batch \{")
+    lacks = has._replace(wanted=False)
+    both = Suite(
+        "s", Path("s"), "t", "f", (),
+        files=(SuiteFile("how.h", b"list", PLAIN, (lacks,)),
+               SuiteFile("how.h", b"batch", PLAIN, (has,))),
+        edits=(Edit("a.txt", ("old",), after=place, conditions=(lacks,)),
+               Edit("a.txt", ("new",), after=place, conditions=(has,)),
+               Edit("a.txt", ("old",), remove=True, conditions=(has,)),
+               Edit("gone.txt", ("old",), remove=True)),
+    )  # fmt: skip
+    git = Git(minitree.path)
+    assert overlaid_files(git, "HEAD", both) == {
+        "how.h": b"list", "a.txt": first + b"\nold\n" + rest,
+    }  # fmt: skip
+    (minitree.path / "a.txt").write_bytes(first + b"\nold\n" + rest)
+    (minitree.path / "how.h").write_text("list")
+    (minitree.path / "api.h").write_text("/* struct batch */\nstruct batch {\n")
+    minitree.commit("another interface")
+    assert overlaid_files(git, "HEAD", both) == {
+        "how.h": b"batch", "a.txt": first + b"\nnew\n" + rest,
+    }  # fmt: skip
+
+
 TOML = """\
 [suite]
 name = "words"
@@ -123,6 +158,26 @@ after = "a"
         ('title = "x"', 'title = "x"\nkind = "magic"', r"suite.kind: no such kind: magic"),
         ('title = "x"', 'title = "x"\nvm = "vm.toml"', r"suite.vm: unknown field"),
         (
+            'after = "a"',
+            'after = "a"\nremove = true',
+            r"edit\[1\].remove: lines are removed wherever they are",
+        ),
+        (
+            'after = "a"',
+            'after = "a"\nwhen = { path = "a.h", has = "(" }',
+            r"edit\[1\].when.has: not a regular expression",
+        ),
+        (
+            'after = "a"',
+            'after = "a"\nunless = { path = "../a.h", has = "x" }',
+            r"edit\[1\].unless.path: \.\./a.h is no path below",
+        ),
+        (
+            'after = "a"',
+            'after = "a"\nwhen = { path = "a.h" }',
+            r"edit\[1\].when.has: missing",
+        ),
+        (
             'path = "tests/words.c"',
             'path = "tests/words.c"\nmode = "4755"',
             r'file\[1\].mode: must be "0644" or "0755"',
@@ -134,7 +189,7 @@ def test_errors_name_file_line_and_field(tmp_path: Path, old: str, new: str, pro
     (tmp_path / ".kunitconfig").write_text("CONFIG_KUNIT=y\n")
     path = tmp_path / "suite.toml"
     path.write_text(TOML)
-    assert read_suite(tmp_path).files == (("tests/words.c", b"int words;\n", PLAIN),)
+    assert read_suite(tmp_path).files == (SuiteFile("tests/words.c", b"int words;\n"),)
     assert old in TOML
     path.write_text(TOML.replace(old, new, 1))
     with pytest.raises(UserError) as caught:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from memdesc_tool import kconfig, qemuconfig, suites
+from memdesc_tool import kconfig, overlay, qemuconfig, suites
 from memdesc_tool import kunit as runs
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.build import usable_cpus
@@ -221,7 +221,7 @@ def prepare(context: Context, options: Options) -> Iterator[Prepared]:
             commit = applied[-1].commit
         label = f"{base.name} {commit[:12]}"
         if chosen and options.overlay:
-            commit = suites.overlay(workspace, commit, chosen)
+            commit = overlay.overlay(workspace, commit, chosen)
         source = workspace.checkout(commit)
         fragment = _fragment(options, source, chosen)
         yield Prepared(source, workspace.builds, fragment, chosen, label)

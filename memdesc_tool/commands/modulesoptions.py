@@ -20,9 +20,10 @@ from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.modulekernel import Source
+from memdesc_tool.overlay import overlay
 from memdesc_tool.project import Project
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Suite, overlay
+from memdesc_tool.suites import Suite
 from memdesc_tool.workspace import open_workspace, workspace_key
 
 AnyCommand = Callable[..., Any]
