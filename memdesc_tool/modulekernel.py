@@ -144,7 +144,13 @@ def _built(
     source: Source, arch: Arch, wanted: Wanted, place: Path, log_dir: Path, jobs: int | None,
     progress: Progress, verb: str,
 ) -> ModuleKernel:  # fmt: skip
-    """Configured without what cannot be had of what is liked, and built."""
+    """Configured without what cannot be had of what is liked, and built.
+
+    What the tree has for KUnit on the architecture is liked, too: no module needs it.
+    """
+    liked = replace(arch, kconfig=Fragment()).base_fragment(source.path)
+    wanted = replace(wanted, liked=liked.merge(wanted.liked))
+    arch = replace(arch, tree_kconfig="")
     left_out: tuple[str, ...] = ()
     with progress.step(f"{source.label}: {verb} {arch.name}") as tell:
         while True:
