@@ -78,11 +78,11 @@ class Table:
             yield Table(self.path, self.text, f"{field}[{number}]", item)
 
     def table(self, field: str) -> Table:
-        """A table ([field])."""
+        """A table ([field], or field = { ... } in a table)."""
         value = self.values.get(field)
         if not isinstance(value, dict):
             raise self.error(field, f"must be a table, written [{field}]")
-        return Table(self.path, self.text, field, value)
+        return Table(self.path, self.text, f"{self.name}.{field}" if self.name else field, value)
 
     def file(self, field: str, base: Path, default: str | None = None) -> Path:
         """A path below base that names an existing file; it may not lead out of base."""
@@ -105,7 +105,10 @@ class Table:
         return default
 
     def _line(self, field: str) -> int:
-        """The line of a field; of its table where the field is not there."""
+        """The line of a field; of its table where the field is not there, or all is in a line."""
+        outer, _, own = self.name.rpartition(".")
+        if outer:
+            return Table(self.path, self.text, outer, {})._line(own)
         lines = self.text.splitlines()
         start = 0
         if match := re.fullmatch(r"(.+)\[(\d+)\]", self.name):

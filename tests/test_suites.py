@@ -165,7 +165,7 @@ after = "a"
         (
             'after = "a"',
             'after = "a"\nwhen = { path = "a.h", has = "(" }',
-            r"edit\[1\].when.has: not a regular expression",
+            r"suite.toml:14: edit\[1\].when.has: not a regular expression",
         ),
         (
             'after = "a"',
