@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from memdesc_tool import tree
+from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
@@ -64,3 +65,9 @@ def commit_span(tree_path: Path, commit_range: str) -> tuple[str, str]:
         raise UserError(f"{commit_range} is no range of commits", "write it BASE..TIP")
     git = Git(tree_path)
     return git.commit(base), git.commit(tip or "HEAD")
+
+
+def warn_of_changes(tree_path: Path) -> None:
+    """Say so where a tree of the user's has changes that a run of its HEAD does not see."""
+    if changes := tree.uncommitted(Git(tree_path)):
+        warn(f"{tree_path}: {changes} uncommitted changes are not in this run (HEAD is built)")

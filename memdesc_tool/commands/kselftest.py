@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +10,16 @@ import click
 
 from memdesc_tool import consolelog, vm, vmspec
 from memdesc_tool.apply import apply_stack
-from memdesc_tool.cache import write_atomic
-from memdesc_tool.commands.common import project_option, resolve_base, tree_options
+from memdesc_tool.commands.common import (
+    project_option,
+    resolve_base,
+    tree_options,
+    warn_of_changes,
+)
+from memdesc_tool.commands.consoleoutput import problems, write_output
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, InfraError, UserError
-from memdesc_tool.git import Git
 from memdesc_tool.junit import as_json, junit
 from memdesc_tool.kselftestrun import DEFAULT_CONFIG, KselftestRunner, Settings, load_arch
 from memdesc_tool.project import Project, find_project
@@ -24,11 +27,7 @@ from memdesc_tool.regress import Column, Row, run_one
 from memdesc_tool.results import Attempt, Outcome, Verdict, open_store
 from memdesc_tool.series import Stack
 from memdesc_tool.suites import Kind, Suite, find_suites, suites_of
-from memdesc_tool.tree import uncommitted
 from memdesc_tool.workspace import open_workspace
-
-DIAGNOSTICS = 12
-"""Lines of a failure or splat that are shown; the log has the rest."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def _kselftest(context: Context, options: Options) -> ExitStatus:
     _check(options, chosen)
     base = resolve_base(context, options.tree_spec, options.rev, project.stack(options.series))
     if base.users and options.tree_spec and not options.rev:
-        _warn_of_changes(Path(options.tree_spec))
+        warn_of_changes(Path(options.tree_spec))
     status = ExitStatus.OK
     with (
         open_workspace(context.cache, base, context.progress) as workspace,
@@ -230,11 +229,6 @@ def _settings(options: Options) -> Settings:
     )
 
 
-def _warn_of_changes(tree: Path) -> None:
-    if changes := uncommitted(Git(tree)):
-        warn(f"{tree}: {changes} uncommitted changes are not in this run (HEAD is built)")
-
-
 def _status(attempt: Attempt, options: Options) -> ExitStatus:
     """The exit status for an attempt."""
     if attempt.outcome in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED) and options.bisect:
@@ -256,8 +250,8 @@ def _show(options: Options, suite: Suite, attempt: Attempt) -> None:
         report = consolelog.read(log)
         for target, render in ((options.json, as_json), (options.junit, junit)):
             if target:
-                _write(target, render(report))
-        for line in _details(report):
+                write_output(target, render(report))
+        for line in problems(report):
             click.echo(line)
     elif built:
         for result in attempt.results:
@@ -265,22 +259,6 @@ def _show(options: Options, suite: Suite, attempt: Attempt) -> None:
                 click.echo(f"failed: {result.name}: {result.detail}")
     click.echo(f"{'console' if built else 'build log'}: {attempt.log}")
     click.echo(_verdict(suite, attempt))
-
-
-def _details(report: consolelog.ConsoleReport) -> Iterator[str]:
-    for case in report.document.failures:
-        yield f"{case.status.value}: {case.id}" + (f": {case.text}" if case.text else "")
-        yield from _some(case.diagnostics)
-    for splat in report.splats:
-        yield f"splat: {splat.title}" + (f", during {splat.case}" if splat.case else "")
-        yield from _some(splat.text)
-
-
-def _some(lines: tuple[str, ...]) -> Iterator[str]:
-    for line in lines[:DIAGNOSTICS]:
-        yield f"    {line}"
-    if len(lines) > DIAGNOSTICS:
-        yield f"    ... {len(lines) - DIAGNOSTICS} more lines in the log"
 
 
 def _verdict(suite: Suite, attempt: Attempt) -> str:
@@ -295,10 +273,3 @@ def _verdict(suite: Suite, attempt: Attempt) -> str:
         word = "FAILED" if attempt.detail else "PASSED"
     why = f": {attempt.detail}" if attempt.detail else ""
     return f"{suite.name}: {word}{why} ({', '.join(counts)})"
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None

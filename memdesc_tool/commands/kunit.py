@@ -17,7 +17,7 @@ from memdesc_tool import kunit as runs
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.commands import kunitoutput as output
-from memdesc_tool.commands.common import resolve_base
+from memdesc_tool.commands.common import resolve_base, warn_of_changes
 from memdesc_tool.commands.kunitoptions import KunitCommand, Options, kunit_options
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
@@ -28,7 +28,6 @@ from memdesc_tool.kunit import KunitRequest, KunitResult, Outcome
 from memdesc_tool.project import find_project
 from memdesc_tool.series import Stack
 from memdesc_tool.suites import Suite
-from memdesc_tool.tree import uncommitted
 from memdesc_tool.workspace import open_workspace, workspace_key
 
 DEFAULT_CONFIG = "tools/testing/kunit/configs/default.config"
@@ -214,7 +213,7 @@ def prepare(context: Context, options: Options) -> Iterator[Prepared]:
         return
     base = resolve_base(context, spec, options.rev, stack if stack.series else None)
     if base.users and spec and not options.rev:
-        _warn_of_changes(Path(spec))
+        warn_of_changes(Path(spec))
     with open_workspace(context.cache, base, context.progress) as workspace:
         commit = base.commit
         if applied := apply_stack(workspace, commit, stack.up_to(options.upto), context.progress):
@@ -254,11 +253,6 @@ def _plain(context: Context, options: Options, source: Path, chosen: tuple[Suite
         )
     builds = context.cache.build / workspace_key(source)
     return Prepared(source, builds, _fragment(options, source, ()), (), source.name)
-
-
-def _warn_of_changes(tree: Path) -> None:
-    if changes := uncommitted(Git(tree)):
-        warn(f"{tree}: {changes} uncommitted changes are not in this run (HEAD is built)")
 
 
 def _fragment(options: Options, source: Path, chosen: tuple[Suite, ...]) -> Fragment:

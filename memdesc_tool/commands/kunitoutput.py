@@ -9,15 +9,10 @@ from pathlib import Path
 
 import click
 
-from memdesc_tool.cache import write_atomic
-from memdesc_tool.cases import Case
-from memdesc_tool.errors import UserError
+from memdesc_tool.commands.consoleoutput import problems, write_output
 from memdesc_tool.junit import as_json, junit
 from memdesc_tool.kunit import KunitResult
-from memdesc_tool.splat import Splat
 
-DIAGNOSTICS = 12
-"""Lines of a failure or splat that are shown; the log has the rest."""
 WARNINGS = 10
 
 _TEST = re.compile(r"[^\s.#]+\.[^\s.]+$")
@@ -46,7 +41,7 @@ def show(result: KunitResult, shown: Shown) -> None:
             if target == "stdout":
                 click.echo(render(result.report).decode())
             elif target:
-                _write(Path(target), render(result.report))
+                write_output(Path(target), render(result.report))
     to_stderr = bool(shown.raw) or "stdout" in (shown.json, shown.junit)
     if not shown.summary:
         for line in details(result):
@@ -65,29 +60,9 @@ def details(result: KunitResult) -> Iterator[str]:
     if len(result.build.warnings) > WARNINGS:
         yield f"... and {len(result.build.warnings) - WARNINGS} more warnings"
     if result.report:
-        for case in result.report.document.failures:
-            yield from _case(case)
-        for splat in result.report.splats:
-            yield from _splat(splat)
+        yield from problems(result.report)
         yield f"console: {result.boot.log if result.boot else ''}"
     yield f"build log: {result.build.log}"
-
-
-def _case(case: Case) -> Iterator[str]:
-    yield f"{case.status.value}: {case.id}" + (f": {case.text}" if case.text else "")
-    yield from _some(case.diagnostics)
-
-
-def _splat(splat: Splat) -> Iterator[str]:
-    yield f"splat: {splat.title}" + (f", during {splat.case}" if splat.case else "")
-    yield from _some(splat.text)
-
-
-def _some(lines: tuple[str, ...]) -> Iterator[str]:
-    for line in lines[:DIAGNOSTICS]:
-        yield f"    {line}"
-    if len(lines) > DIAGNOSTICS:
-        yield f"    ... {len(lines) - DIAGNOSTICS} more lines in the log"
 
 
 def verdict(result: KunitResult) -> str:
@@ -119,10 +94,3 @@ def _console(log: Path, whole: bool) -> Iterator[str]:
         inside = inside or bool(_VERSION.search(bare))
         if inside:
             yield line if whole else bare
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
