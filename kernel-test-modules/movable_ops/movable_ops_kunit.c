@@ -4,8 +4,8 @@
  *
  * Pages that are not folios can be migrated when their owner provides
  * movable_operations. The tests own such pages through a balloon device of
- * their own, so that every path from isolate_movable_ops_page() to the
- * migratepage() callback of a balloon driver is the kernel's, and only the
+ * their own, so that every path from isolation to the migratepage()
+ * callback of a balloon driver is the kernel's, and only the
  * outcome of that callback is chosen by the test case.
  *
  * A case holds a reference on each page that it looks at. A page that the
@@ -37,20 +37,22 @@
 #include <linux/slab.h>
 #include <linux/vmstat.h>
 
+#include "movable_ops_isolated.h"
+
 /*
- * Attempts that migrate_pages() makes in total while the owner of a page
- * returns -EAGAIN: NR_MAX_MIGRATE_PAGES_RETRY in mm/migrate.c.
+ * Attempts that are made in total to migrate a page while its owner returns
+ * -EAGAIN: NR_MAX_MIGRATE_PAGES_RETRY in mm/migrate.c.
  */
 #define MIGRATE_ATTEMPTS	10
 
-/* More than migrate_pages() handles in one batch, with 4K pages at least. */
+/* More than are migrated in one batch, with 4K pages at least. */
 #define MANY_PAGES		600
 
 struct test_balloon {
 	struct balloon_dev_info info;
 
 	/* Pages that the case has isolated; they are put back on exit. */
-	struct list_head isolated;
+	struct isolated_pages isolated;
 
 	/* The next nr_errors calls of migratepage() return error. */
 	int error;
@@ -65,7 +67,7 @@ struct test_balloon {
 	unsigned int nr_get_dst;
 	unsigned int nr_put_dst;
 
-	/* Reported by migrate_pages() */
+	/* Reported by migration */
 	unsigned int nr_succeeded;
 };
 
@@ -98,7 +100,7 @@ static int test_balloon_init(struct kunit *test)
 
 	balloon_devinfo_init(&b->info);
 	b->info.migratepage = test_balloon_migratepage;
-	INIT_LIST_HEAD(&b->isolated);
+	isolated_init(&b->isolated);
 	test->priv = b;
 	return 0;
 }
@@ -113,7 +115,7 @@ static void test_balloon_exit(struct kunit *test)
 	if (!b)
 		return;
 
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	balloon_page_list_dequeue(&b->info, &pages, SIZE_MAX);
 	list_for_each_entry_safe(page, next, &pages, lru) {
 		list_del(&page->lru);
@@ -212,11 +214,7 @@ static struct page *deflate(struct test_balloon *b)
 
 static bool isolate(struct test_balloon *b, struct page *page)
 {
-	if (!isolate_movable_ops_page(page, ISOLATE_UNEVICTABLE))
-		return false;
-
-	list_add_tail(&page->lru, &b->isolated);
-	return true;
+	return isolated_add(&b->isolated, page);
 }
 
 /*
@@ -225,9 +223,12 @@ static bool isolate(struct test_balloon *b, struct page *page)
  */
 static void expect_not_isolated(struct kunit *test, struct page *page)
 {
-	bool isolated = isolate_movable_ops_page(page, ISOLATE_UNEVICTABLE);
+	struct isolated_pages *isolated;
 
-	KUNIT_EXPECT_FALSE(test, isolated);
+	isolated = kunit_kzalloc(test, sizeof(*isolated), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, isolated);
+	isolated_init(isolated);
+	KUNIT_EXPECT_FALSE(test, isolated_add(isolated, page));
 }
 
 static struct page *inflate_isolated(struct kunit *test, u32 id)
@@ -273,8 +274,9 @@ static void test_put_dst(struct folio *dst, unsigned long private)
 static int migrate(struct test_balloon *b, enum migrate_mode mode,
 		   enum migrate_reason reason)
 {
-	return migrate_pages(&b->isolated, test_get_dst, test_put_dst,
-			     (unsigned long)b, mode, reason, &b->nr_succeeded);
+	return isolated_migrate(&b->isolated, test_get_dst, test_put_dst,
+				(unsigned long)b, mode, reason,
+				&b->nr_succeeded);
 }
 
 static int migrate_async(struct test_balloon *b)
@@ -306,7 +308,7 @@ static void isolate_takes_reference(struct kunit *test)
 
 	KUNIT_ASSERT_TRUE(test, isolate(b, page));
 	KUNIT_EXPECT_EQ(test, page_count(page), refs + 1);
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_EQ(test, page_count(page), refs);
 }
 
@@ -429,8 +431,8 @@ static void putback_inflates(struct kunit *test)
 	struct test_balloon *b = test->priv;
 	struct page *page = inflate_isolated(test, 1);
 
-	putback_movable_pages(&b->isolated);
-	KUNIT_EXPECT_TRUE(test, list_empty(&b->isolated));
+	isolated_putback(&b->isolated);
+	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 0);
 	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), page);
@@ -445,7 +447,7 @@ static void putback_list(struct kunit *test)
 	for (unsigned int i = 1; i <= 3; i++)
 		inflate_isolated(test, i);
 
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
 	while (deflate(b))
 		nr++;
@@ -457,7 +459,7 @@ static void putback_then_isolate(struct kunit *test)
 	struct test_balloon *b = test->priv;
 	struct page *page = inflate_isolated(test, 1);
 
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_TRUE(test, isolate(b, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 }
@@ -484,7 +486,7 @@ static void migrate_success(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migrate(b, param->mode, MR_COMPACTION), 0);
 	KUNIT_EXPECT_EQ(test, b->nr_succeeded, 1);
 	KUNIT_EXPECT_EQ(test, b->nr_migratepage, 1);
-	KUNIT_EXPECT_TRUE(test, list_empty(&b->isolated));
+	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 0);
 	KUNIT_ASSERT_NOT_NULL(test, b->dst);
 	KUNIT_EXPECT_TRUE(test, page_has_content(b->dst, 1));
 }
@@ -568,10 +570,10 @@ static void migrate_eagain(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, b->nr_succeeded, 0);
 
 	/* still isolated, and for the caller to put back */
-	KUNIT_EXPECT_FALSE(test, list_empty(&b->isolated));
+	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 1);
 	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
 	KUNIT_EXPECT_EQ(test, page_count(src), 1);
 	KUNIT_EXPECT_TRUE(test, page_has_content(src, 1));
@@ -621,7 +623,7 @@ static void migrate_no_dst(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, b->nr_migratepage, 0);
 	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
 }
 
@@ -636,7 +638,7 @@ static void migrate_enoent(struct kunit *test)
 	b->nr_errors = 1;
 	KUNIT_EXPECT_EQ(test, migrate(b, param->mode, MR_COMPACTION), 0);
 	KUNIT_EXPECT_EQ(test, b->nr_migratepage, 1);
-	KUNIT_EXPECT_TRUE(test, list_empty(&b->isolated));
+	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 0);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
 
 	KUNIT_EXPECT_EQ(test, page_count(src), 1);
@@ -669,7 +671,7 @@ static void migrate_permanent_error(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, b->nr_migratepage, 1, "retried");
 	KUNIT_EXPECT_EQ(test, b->nr_put_dst, 1);
 	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src));
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
 }
 
@@ -682,7 +684,7 @@ static void migrate_after_failure(struct kunit *test)
 	b->error = -EIO;
 	b->nr_errors = 1;
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 1);
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 
 	KUNIT_ASSERT_TRUE(test, isolate(b, src));
 	KUNIT_EXPECT_EQ(test, migrate_async(b), 0);
@@ -703,7 +705,7 @@ static void migrate_one_of_three_fails(struct kunit *test)
 	b->nr_errors = 1;
 	KUNIT_EXPECT_EQ(test, migrate_async(b), 1);
 	KUNIT_EXPECT_EQ(test, b->nr_succeeded, 2);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&b->isolated));
+	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 1);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src[0]));
 	KUNIT_EXPECT_EQ(test, page_count(src[1]), 1);
@@ -843,7 +845,7 @@ static void dequeue_after_putback(struct kunit *test)
 	struct test_balloon *b = test->priv;
 	struct page *page = inflate_isolated(test, 1);
 
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_ASSERT_FALSE(test, list_empty(&b->info.pages));
 	KUNIT_EXPECT_PTR_EQ(test, balloon_page_dequeue(&b->info), page);
 	/* the reference of the balloon is the caller's now */
@@ -880,7 +882,7 @@ static void list_dequeue_skips_isolated(struct kunit *test)
 		list_del(&page->lru);
 		put_page(page);
 	}
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), isolated);
 }
 
@@ -976,7 +978,7 @@ static void nr_balloon_pages_isolate(struct kunit *test)
 	/* An isolated page is still in the balloon. */
 	KUNIT_ASSERT_TRUE(test, isolate(b, page));
 	KUNIT_EXPECT_EQ(test, nr_balloon_pages(nid), nr);
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_EQ(test, nr_balloon_pages(nid), nr);
 }
 
@@ -1121,7 +1123,7 @@ static void events_isolate_putback(struct kunit *test)
 
 	balloon_events_read(test, &ev);
 	KUNIT_ASSERT_TRUE(test, isolate(b, page));
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	expect_balloon_events(test, &ev, 0, 0, 0);
 }
 
@@ -1286,7 +1288,7 @@ static void managed_pages_failure(struct kunit *test)
 	b->nr_errors = UINT_MAX;
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 1);
 	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), managed - 1);
-	putback_movable_pages(&b->isolated);
+	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), managed - 1);
 }
 
@@ -1724,8 +1726,9 @@ struct racer {
 	void (*fn)(struct racer *racer);
 	struct task_struct *task;
 	struct completion done;
-	/* Pages that this thread has isolated or dequeued */
-	struct list_head pages;
+	/* Pages that this thread has isolated, or dequeued */
+	struct isolated_pages isolated;
+	struct list_head dequeued;
 	unsigned int nr;
 	struct page *dst;
 };
@@ -1783,7 +1786,8 @@ static void race_add(struct race *race, void (*fn)(struct racer *racer))
 	racer->race = race;
 	racer->fn = fn;
 	init_completion(&racer->done);
-	INIT_LIST_HEAD(&racer->pages);
+	isolated_init(&racer->isolated);
+	INIT_LIST_HEAD(&racer->dequeued);
 }
 
 /* Run all threads to their end; they have nothing in the module after that. */
@@ -1822,8 +1826,7 @@ static void racer_isolate(struct racer *racer)
 		struct page *page = race->pages[idx];
 
 		race_step(race, i);
-		if (isolate_movable_ops_page(page, ISOLATE_UNEVICTABLE)) {
-			list_add(&page->lru, &racer->pages);
+		if (isolated_add(&racer->isolated, page)) {
 			atomic_inc(&race->nr_isolated[idx]);
 			racer->nr++;
 		}
@@ -1837,7 +1840,7 @@ static void racer_dequeue(struct racer *racer)
 	for (unsigned int i = 0; i < RACE_PAGES; i++) {
 		race_step(race, i);
 		racer->nr += balloon_page_list_dequeue(&race->b->info,
-						       &racer->pages, 1);
+						       &racer->dequeued, 1);
 	}
 }
 
@@ -1861,7 +1864,7 @@ static void isolate_vs_isolate(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, RACE_PAGES);
 
 	for (unsigned int i = 0; i < race->nr_threads; i++)
-		putback_movable_pages(&race->racers[i].pages);
+		isolated_putback(&race->racers[i].isolated);
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
 	expect_contents(test, RACE_PAGES, NULL, 0);
 }
@@ -1872,22 +1875,26 @@ static void isolate_vs_dequeue(struct kunit *test)
 	struct racer *isolator = &race->racers[0];
 	struct racer *dequeuer = &race->racers[1];
 	struct page *page, *next;
+	unsigned int nr = 0;
 
 	race_add(race, racer_isolate);
 	race_add(race, racer_dequeue);
 	race_run(test, race);
 
+	/* All pages are still there: either isolated or in the list. */
+	for (unsigned int i = 0; i < RACE_PAGES; i++)
+		nr += PageMovableOpsIsolated(race->pages[i]);
+	KUNIT_EXPECT_EQ(test, nr, isolator->nr);
+	KUNIT_EXPECT_EQ(test, isolated_nr(&isolator->isolated), isolator->nr);
 	KUNIT_EXPECT_EQ(test, isolator->nr + dequeuer->nr, RACE_PAGES);
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, isolator->nr);
 	KUNIT_EXPECT_TRUE(test, list_empty(&race->b->info.pages));
-	list_for_each_entry_safe(page, next, &dequeuer->pages, lru) {
+	list_for_each_entry_safe(page, next, &dequeuer->dequeued, lru) {
 		KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(page));
 		list_del(&page->lru);
 		put_page(page);
 	}
-	list_for_each_entry(page, &isolator->pages, lru)
-		KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(page));
-	putback_movable_pages(&isolator->pages);
+	isolated_putback(&isolator->isolated);
 }
 
 /* Isolate what may be freed any time, and put it back at once. */
@@ -1900,10 +1907,8 @@ static void racer_isolate_putback(struct racer *racer)
 	while (!READ_ONCE(race->stop)) {
 		struct page *page = race->pages[i++ % RACE_PAGES];
 
-		if (isolate_movable_ops_page(page, ISOLATE_UNEVICTABLE)) {
-			list_add(&page->lru, &racer->pages);
-			putback_movable_pages(&racer->pages);
-		}
+		if (isolated_add(&racer->isolated, page))
+			isolated_putback(&racer->isolated);
 		cond_resched();
 	}
 }
@@ -1952,13 +1957,12 @@ static void racer_migrate(struct racer *racer)
 		struct page *page = race->pages[RACE_PAGES - 1 - i];
 
 		race_step(race, i);
-		if (!isolate_movable_ops_page(page, ISOLATE_UNEVICTABLE))
+		if (!isolated_add(&racer->isolated, page))
 			continue;
-		list_add(&page->lru, &racer->pages);
-		if (migrate_pages(&racer->pages, racer_get_dst, NULL,
-				  (unsigned long)racer, MIGRATE_ASYNC,
-				  MR_COMPACTION, NULL))
-			putback_movable_pages(&racer->pages);
+		if (isolated_migrate(&racer->isolated, racer_get_dst, NULL,
+				     (unsigned long)racer, MIGRATE_ASYNC,
+				     MR_COMPACTION, NULL))
+			isolated_putback(&racer->isolated);
 		else
 			racer->nr++;
 	}
@@ -1977,7 +1981,7 @@ static void migrate_vs_dequeue(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
 	/* Let the balloon have all of them, to look at the contents. */
-	nr = balloon_page_list_enqueue(&race->b->info, &dequeuer->pages);
+	nr = balloon_page_list_enqueue(&race->b->info, &dequeuer->dequeued);
 	KUNIT_EXPECT_EQ(test, nr, dequeuer->nr);
 	expect_contents(test, RACE_PAGES, NULL, 0);
 }
