@@ -3,28 +3,33 @@
  * Slab of order 0 is frozen: its refcount is 0, as if it were free. Offlining a
  * memory block of ZONE_NORMAL that it pins has to fail at once.
  *
- * Two blocks of ZONE_MOVABLE become the kernel zone of their node and are
- * filled with inodes, made on a CPU of that node.
+ * Three blocks of ZONE_MOVABLE become the kernel zone of their node. Two are
+ * filled with messages of a System V queue, sent on a CPU of that node: each
+ * is an object of about a page. The third stays empty; offlining it drains the
+ * free pages that CPUs keep to themselves.
  */
 #include <dirent.h>
-#include <fcntl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
+#include <limits.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
 
 #include "kselftest_harness.h"
 #include "vm_util.h"
 #include "mo_util.h"
 
-#define FILES_MAX	400000
-#define FILES_STEP	4000
-#define NR_BLOCKS	2
+#define NR_BLOCKS	3
+#define NR_FILLED	2
+#define STEP_PAGES	4096
+/* Not more than fits a page with its header, or a queue takes (msgmax) */
+#define MSG_MAX		8000
+#define MSG_HEADER	96
 
 FIXTURE(slab)
 {
 	struct mo_mem mem;
 	struct mo_block *block[NR_BLOCKS];
 	struct mo_block *full;	/* the one with nothing but slab in it */
-	char dir[32];
+	int queue;
 	int node;
 };
 
@@ -72,38 +77,70 @@ static bool only_slab(const FIXTURE_DATA(slab) * self, const struct mo_block *b)
 	return slab > 0 && slab + mo_count(b->pfn, nr, MO_BUDDY, NULL) == (long)nr;
 }
 
-static bool make_files(FIXTURE_DATA(slab) * self, unsigned int first, unsigned int nr)
+static int make_queue(void)
 {
-	char path[64];
+	int queue = msgget(IPC_PRIVATE, 0600);
+	struct msqid_ds ds;
 
-	for (unsigned int i = first; i < first + nr; i++) {
-		int fd;
+	if (queue < 0)
+		return -1;
+	if (!msgctl(queue, IPC_STAT, &ds)) {
+		ds.msg_qbytes = INT_MAX;
+		if (!msgctl(queue, IPC_SET, &ds))
+			return queue;
+	}
+	msgctl(queue, IPC_RMID, NULL);
+	return -1;
+}
 
-		snprintf(path, sizeof(path), "%s/%u", self->dir, i);
-		fd = open(path, O_CREAT | O_WRONLY, 0600);
-		if (fd < 0)
+static bool send_messages(int queue, unsigned long bytes)
+{
+	struct {
+		long type;
+		char text[MSG_MAX];
+	} msg = { .type = 1 };
+	size_t len = psize() - MSG_HEADER < MSG_MAX ? psize() - MSG_HEADER : MSG_MAX;
+
+	for (unsigned long sent = 0; sent < bytes; sent += len) {
+		if (msgsnd(queue, &msg, len, IPC_NOWAIT))
 			return false;
-		close(fd);
 	}
 	return true;
 }
 
-/* Fill until one block is full; something else may have got into the other */
+/* The last block has to be empty for that */
+static void drain(FIXTURE_DATA(slab) * self)
+{
+	struct mo_block *b = self->block[NR_BLOCKS - 1];
+	struct mo_write w;
+
+	if (mo_count(b->pfn, self->mem.block_pages, MO_SLAB, NULL))
+		return;
+	mo_block_set(b, "offline", &w);
+	mo_block_set(b, "online_kernel", &w);
+}
+
+/*
+ * Fill until one block is at least half full. Something else may have got into
+ * one of them: what the kernel needs for the new zone.
+ */
 static bool fill(FIXTURE_DATA(slab) * self)
 {
-	unsigned int files = 0;
+	unsigned long nr = self->mem.block_pages, sent = 0;
 	bool made = true;
 
-	while (made && files < FILES_MAX) {
+	while (made && sent < NR_FILLED * nr) {
 		mo_run_on(self->node, true);
-		made = make_files(self, files, FILES_STEP);
+		made = send_messages(self->queue, STEP_PAGES * psize());
 		mo_run_on(self->node, false);
-		files += FILES_STEP;
-		for (int i = 0; i < NR_BLOCKS; i++) {
+		sent += STEP_PAGES;
+		for (int i = 0; i < NR_FILLED; i++) {
 			struct mo_block *b = self->block[i];
 
-			if (mo_count(b->pfn, self->mem.block_pages, MO_SLAB, NULL) >=
-			    (long)self->mem.block_pages / 2 && only_slab(self, b)) {
+			if (mo_count(b->pfn, nr, MO_SLAB, NULL) < (long)nr / 2)
+				continue;
+			drain(self);
+			if (only_slab(self, b)) {
 				self->full = b;
 				return true;
 			}
@@ -130,7 +167,7 @@ static void shrink_caches(void)
 		closedir(dir);
 }
 
-/* Are all files gone? RCU frees inodes */
+/* Are all of them gone? Caches may be slow to let go */
 static void wait_freed(const FIXTURE_DATA(slab) * self)
 {
 	__u64 end = mo_now_ms() + MO_DEADLINE * 1000;
@@ -148,9 +185,8 @@ static void wait_freed(const FIXTURE_DATA(slab) * self)
 
 static void cleanup(FIXTURE_DATA(slab) * self)
 {
-	if (self->dir[0]) {
-		umount(self->dir);
-		rmdir(self->dir);
+	if (self->queue >= 0) {
+		msgctl(self->queue, IPC_RMID, NULL);
 		wait_freed(self);
 	}
 	mo_mem_restore(&self->mem);
@@ -164,6 +200,7 @@ FIXTURE_SETUP(slab)
 	struct mo_mem now;
 	bool normal = true;
 
+	self->queue = -1;
 	why = mo_need_pages() ?: mo_need_hotplug() ?: mo_need_nodes();
 	if (why)
 		SKIP(return, "%s", why);
@@ -188,12 +225,10 @@ FIXTURE_SETUP(slab)
 			normal = !strcmp(now.block[i].zone, "Normal");
 	}
 	mo_mem_free(&now);
-	snprintf(self->dir, sizeof(self->dir), "/tmp/mo_slab.XXXXXX");
-	if (!mkdtemp(self->dir) ||
-	    mount("mo_slab", self->dir, "tmpfs", 0, "nr_inodes=0")) {
-		self->dir[0] = '\0';
+	self->queue = make_queue();
+	if (self->queue < 0) {
 		cleanup(self);
-		SKIP(return, "no tmpfs at /tmp");
+		SKIP(return, "no queue of messages (CONFIG_SYSVIPC, CAP_SYS_RESOURCE)");
 	}
 	if (!normal || !fill(self)) {
 		long large = 0;
