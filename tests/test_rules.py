@@ -1,0 +1,77 @@
+"""The rules of the isolation protocol, taken out of the kernel one by one: a named case turns red.
+
+kernel-test-modules/models/isolation.toml has them. This builds and runs a kernel a rule, some
+minutes in all, and so is asked for: MEMDESC_TOOL_TEST_RULES=1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from memdesc_tool.cache import open_cache
+from memdesc_tool.console import Progress
+from memdesc_tool.tree import resolve
+from tests.conftest import GitTree
+from tests.conftest import run_here as run
+
+MODELS = Path(__file__).parent.parent / "kernel-test-modules" / "models"
+RULES = tomllib.loads((MODELS / "isolation.toml").read_text())["rule"]
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(
+        os.environ.get("MEMDESC_TOOL_TEST_RULES") != "1",
+        reason="builds a kernel for every rule: set MEMDESC_TOOL_TEST_RULES=1",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def tip() -> GitTree:
+    """A tree with the end of the stack checked out, always at the same place."""
+    base = resolve("7.3", open_cache(), Progress())
+    tree = GitTree(open_cache().root / "tests" / "rules")
+    shutil.rmtree(tree.path, ignore_errors=True)
+    tree.path.parent.mkdir(exist_ok=True)
+    subprocess.run(
+        ["git", "clone", "-q", "--shared", "--no-checkout", base.repository, tree.path], check=True
+    )
+    tree.git("update-ref", "refs/heads/base", base.commit)
+    ran = run("apply", "isolation", "--tree", tree.path, "--rev", "base", "--branch", "tip")
+    assert ran.status == 0, ran.out + ran.err
+    tree.git("sparse-checkout", "set", "--no-cone", *{f"/{rule['path']}" for rule in RULES})
+    tree.git("checkout", "-q", "tip")
+    return tree
+
+
+def suite(tree: GitTree, commit: str) -> tuple[int, str]:
+    """Run the KUnit suite on a commit; exit status and output."""
+    where = ("--tree", tree.path, "--rev", commit, "--arch", "um")
+    ran = run("kunit", "--suite", "movable_ops", *where)
+    return ran.status, ran.out + ran.err
+
+
+def test_with_all_rules_the_suite_is_green(tip: GitTree) -> None:
+    status, out = suite(tip, "tip")
+    assert status == 0, out
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["name"])
+def test_without_a_rule_its_case_is_red(tip: GitTree, rule: dict[str, str]) -> None:
+    tip.git("checkout", "-q", "--force", "--detach", "tip")
+    source = tip.path / rule["path"]
+    text = source.read_text()
+    assert text.count(rule["old"]) == 1
+    source.write_text(text.replace(rule["old"], rule["new"]))
+    status, out = suite(tip, tip.commit(f"without {rule['name']}"))
+    assert status == 1, out
+    assert any(
+        rule["case"] in line for line in out.splitlines() if line.startswith(("failed", "crashed"))
+    ), out
