@@ -10,6 +10,8 @@ import pytest
 from memdesc_tool.errors import UserError
 from memdesc_tool.patch import file_name, parse_patch
 from memdesc_tool.series import read_series, read_stack
+from memdesc_tool.template import render
+from tests.conftest import ROOT
 
 
 def test_a_series_is_read(project: Path) -> None:
@@ -153,3 +155,14 @@ def test_names_that_no_file_can_have_are_refused(project: Path) -> None:
     with pytest.raises(UserError, match="is no series name"):
         read_stack(project / "patches")
     assert "File name too long" in broken(project, 'file = "0001', f'file = "{"x" * 300}')
+
+
+def test_the_cover_letters_of_this_project_can_be_rendered() -> None:
+    """They ask for nothing but the series, its base and what was tested; lines fit a mail."""
+    covers = sorted((ROOT / "patches").glob("*/cover.md.j2"))
+    assert covers
+    for path in covers:
+        series = read_series(path.parent)
+        text = render(path.parent, path.name, series=series, base="7.3", tested="Tested.")
+        assert text.startswith(f"{series.title}\n\n")
+        assert max(len(line) for line in text.splitlines()[1:]) <= 75

@@ -62,8 +62,9 @@
  *	missing			pages that are neither there nor isolated
  *	unknown			pages that were taken and not owned
  *	isolations		of any movable page in the system, by a kretprobe on
- *				isolate_movable_ops_page(), where the compiler has
- *				not inlined it. These three lines are only there
+ *				isolate_movable_ops_page(), or on
+ *				movable_ops_batch_isolate() where the compiler has
+ *				inlined that. These three lines are only there
  *				with CONFIG_KRETPROBES
  *	isolations_lost		attempts that lost a race
  *	isolations_not_probed	not counted: too many at a time

@@ -8,9 +8,11 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/atomic.h>
+#include <linux/kernel.h>
 #include <linux/kprobes.h>
 #include <linux/printk.h>
 #include <linux/ptrace.h>
+#include <linux/string.h>
 
 #include "mo_owner.h"
 
@@ -27,15 +29,25 @@ static int isolate_returns(struct kretprobe_instance *ri, struct pt_regs *regs)
 NOKPROBE_SYMBOL(isolate_returns);
 
 static struct kretprobe isolate_probe = {
-	.kp.symbol_name	= "isolate_movable_ops_page",
 	.handler	= isolate_returns,
 	.maxactive	= 256,
 };
 
+/* The first that there is; it may call the others */
+static const char * const isolate_names[] = {
+	"isolate_movable_ops_page", "movable_ops_batch_isolate",
+};
+
 void mo_probe_init(void)
 {
-	int err = register_kretprobe(&isolate_probe);
+	int err = -ENOENT;
 
+	for (unsigned int i = 0; i < ARRAY_SIZE(isolate_names) && err; i++) {
+		/* A failed attempt leaves the address of the symbol in here */
+		memset(&isolate_probe.kp, 0, sizeof(isolate_probe.kp));
+		isolate_probe.kp.symbol_name = isolate_names[i];
+		err = register_kretprobe(&isolate_probe);
+	}
 	registered = !err;
 	if (err)
 		pr_info("isolations are not counted: no probe (%d)\n", err);
