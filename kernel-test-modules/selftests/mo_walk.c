@@ -140,7 +140,8 @@ TEST_F_TIMEOUT(walk, virtio_mem, MO_TIMEOUT)
 	const char *why = mo_need_hotplug() ?: mo_need_host();
 	char answer[128];
 	struct mo_mem mem;
-	long mib;
+	long mib, nr;
+	__u64 end;
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -155,7 +156,12 @@ TEST_F_TIMEOUT(walk, virtio_mem, MO_TIMEOUT)
 	ASSERT_EQ(mo_write(AUTO_ONLINE, "online_movable"), 0);
 	ASSERT_EQ(mo_host(answer, sizeof(answer), "virtio-mem %ld", mib / 2), 0)
 		TH_LOG("host: %s", answer);
-	check(_metadata, "offline refcount 1 -", (mib / 2 << 20) / psize());
+	/* The host is done before the memory is online. */
+	nr = (mib / 2 << 20) / psize();
+	end = mo_now_ms() + MO_DEADLINE * 1000;
+	while (mo_walk_count("offline refcount 1 -") != nr && mo_now_ms() < end)
+		usleep(100000);
+	check(_metadata, "offline refcount 1 -", nr);
 }
 
 /* A check that cannot fail shows nothing */
