@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from memdesc_tool.cache import Cache, open_cache
 from memdesc_tool.console import Progress
 from memdesc_tool.project import Project
+from memdesc_tool.tree import Base, resolve
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,6 +197,21 @@ def guest_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = run_here("vm", *series, *config, "--save", image, "--", "true")
     assert ran.status == 0, ran.out + ran.err
     return image
+
+
+def kernel_clone(name: str) -> tuple[GitTree, Base]:
+    """A user's own tree of 7.3 with nothing checked out, and the base that it is a clone of.
+
+    It is always at the same place of the usual cache, so that its build directory is found again.
+    """
+    base = resolve("7.3", open_cache(), Progress())
+    tree = GitTree(open_cache().root / "tests" / name)
+    shutil.rmtree(tree.path, ignore_errors=True)
+    tree.path.parent.mkdir(exist_ok=True)
+    subprocess.run(
+        ["git", "clone", "-q", "--shared", "--no-checkout", base.repository, tree.path], check=True
+    )
+    return tree, base
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from memdesc_tool.cache import open_cache
 from memdesc_tool.console import Progress
 from memdesc_tool.tree import Base, resolve
-from tests.conftest import GitTree
+from tests.conftest import kernel_clone
 from tests.conftest import run_here as run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(2400)]
@@ -76,17 +74,9 @@ def test_the_series_is_what_its_sources_give(base: Base) -> None:
     assert "unchanged" in ran.out
 
 
-def test_a_series_that_is_not_ours(base: Base, tmp_path: Path) -> None:
-    """A user's own tree and own series: three commits on lib/math, one of which breaks it.
-
-    The tree is always at the same place, so that its build directory is found again.
-    """
-    tree = GitTree(open_cache().root / "tests" / "their linux")
-    shutil.rmtree(tree.path, ignore_errors=True)
-    tree.path.parent.mkdir(exist_ok=True)
-    subprocess.run(
-        ["git", "clone", "-q", "--shared", "--no-checkout", base.repository, tree.path], check=True
-    )
+def test_a_series_that_is_not_ours(tmp_path: Path) -> None:
+    """A user's own tree and own series: three commits on lib/math, one of which breaks it."""
+    tree, base = kernel_clone("their linux")
     tree.git("sparse-checkout", "set", "--no-cone", "/lib/math/gcd.c")
     tree.git("checkout", "-q", "-b", "theirs", base.commit)
     source = tree.path / "lib" / "math" / "gcd.c"

@@ -13,7 +13,7 @@ import pytest
 ISOLATION = Path(__file__).parent.parent / "kernel-test-modules" / "models" / "isolation.pml"
 RULES = re.findall(r"^ \*\t([A-Z_]+)\t", ISOLATION.read_text(), re.MULTILINE)
 
-pytestmark = pytest.mark.skipif(not shutil.which("spin"), reason="spin is not installed")
+needs_spin = pytest.mark.skipif(not shutil.which("spin"), reason="spin is not installed")
 
 
 def errors(model: Path, where: Path, *defines: str) -> str:
@@ -37,11 +37,13 @@ def errors(model: Path, where: Path, *defines: str) -> str:
     return found[1] if found else ""
 
 
+@needs_spin
 def test_isolation_holds(tmp_path: Path) -> None:
     assert RULES
     assert errors(ISOLATION, tmp_path) == ""
 
 
+@needs_spin
 @pytest.mark.parametrize("rule", RULES)
 def test_isolation_without_a_rule(rule: str, tmp_path: Path) -> None:
     assert f"WITHOUT_{rule}\n" in ISOLATION.read_text()

@@ -7,18 +7,13 @@ minutes in all, and so is asked for: MEMDESC_TOOL_TEST_RULES=1.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memdesc_tool.cache import open_cache
-from memdesc_tool.console import Progress
-from memdesc_tool.tree import resolve
-from tests.conftest import GitTree
+from tests.conftest import GitTree, kernel_clone
 from tests.conftest import run_here as run
 
 MODELS = Path(__file__).parent.parent / "kernel-test-modules" / "models"
@@ -36,14 +31,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def tip() -> GitTree:
-    """A tree with the end of the stack checked out, always at the same place."""
-    base = resolve("7.3", open_cache(), Progress())
-    tree = GitTree(open_cache().root / "tests" / "rules")
-    shutil.rmtree(tree.path, ignore_errors=True)
-    tree.path.parent.mkdir(exist_ok=True)
-    subprocess.run(
-        ["git", "clone", "-q", "--shared", "--no-checkout", base.repository, tree.path], check=True
-    )
+    """A tree with the end of the series isolation checked out."""
+    tree, base = kernel_clone("rules")
     tree.git("update-ref", "refs/heads/base", base.commit)
     ran = run("apply", "isolation", "--tree", tree.path, "--rev", "base", "--branch", "tip")
     assert ran.status == 0, ran.out + ran.err
