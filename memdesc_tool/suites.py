@@ -5,7 +5,8 @@ and the lines that it adds to files there (Makefile, Kconfig). overlay.py lays a
 a revision. The `files` patches of a series are made from the same description (generate.py).
 
 A series may change what its own tests call. A file or an edit can therefore depend on what
-a revision has: `when = { path = "mm/internal.h", has = "^struct some_batch" }`, or `unless`.
+a revision has: `when = "batch"`, or `unless`, names a line of the table [conditions], such as
+`batch = { path = "mm/internal.h", has = "^struct some_batch" }`.
 
 A suite is of one kind: KUnit suites run when their kernel boots, kselftests are programs
 that kselftest's own runner runs in a virtual machine (kselftest.py).
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -138,7 +139,7 @@ class Suite:
 def read_suite(directory: Path) -> Suite:
     """Read a suite. Raises UserError naming file, line and field."""
     top = read_toml(directory / SUITE_FILE, "the description of a test suite")
-    top.only(["suite", "file", "edit"])
+    top.only(["suite", "conditions", "file", "edit"])
     suite = top.table("suite")
     kinds = {kind.value: kind for kind in Kind}
     kind = suite.string("kind", Kind.KUNIT.value)
@@ -162,8 +163,8 @@ def _read_kunit(top: Table, suite: Table, directory: Path) -> Suite:
         filter=suite.string("filter"),
         configs=(suite.file("kunitconfig", directory, ".kunitconfig"),),
         arches=suite.strings("arches", ("um",)),
-        files=tuple(_read_file(table, directory) for table in top.tables("file")),
-        edits=tuple(_read_edit(table, directory) for table in top.tables("edit")),
+        files=_read_files(top, directory),
+        edits=_read_edits(top, directory),
         kernel_args=suite.strings("kernel_args"),
         timeout=suite.integer("timeout", 300, minimum=1),
         attempts=suite.integer("attempts", 1, minimum=1),
@@ -187,8 +188,8 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
         filter=suite.string("filter"),
         configs=(suite.file("config", directory),) if "config" in suite.values else (),
         arches=suite.strings("arches", ("x86_64",)),
-        files=tuple(_read_file(table, directory) for table in top.tables("file")),
-        edits=tuple(_read_edit(table, directory) for table in top.tables("edit")),
+        files=_read_files(top, directory),
+        edits=_read_edits(top, directory),
         kernel_args=suite.strings("kernel_args"),
         timeout=suite.integer("timeout", 900, minimum=1),
         attempts=suite.integer("attempts", 1, minimum=1),
@@ -200,7 +201,17 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
     )
 
 
-def _read_file(table: Table, directory: Path) -> SuiteFile:
+def _read_files(top: Table, directory: Path) -> tuple[SuiteFile, ...]:
+    known = _known_conditions(top)
+    return tuple(_read_file(table, directory, known) for table in top.tables("file"))
+
+
+def _read_edits(top: Table, directory: Path) -> tuple[Edit, ...]:
+    known = _known_conditions(top)
+    return tuple(_read_edit(table, directory, known) for table in top.tables("edit"))
+
+
+def _read_file(table: Table, directory: Path, known: Mapping[str, Condition]) -> SuiteFile:
     """A [[file]]; its mode is as written ("0755"), never what the source's happens to be."""
     table.only(["source", "path", "mode", "when", "unless"])
     modes = {"0644": PLAIN, "0755": EXECUTABLE}
@@ -208,10 +219,11 @@ def _read_file(table: Table, directory: Path) -> SuiteFile:
     if mode not in modes:
         raise table.error("mode", 'must be "0644" or "0755"')
     source = table.file("source", directory)
-    return SuiteFile(_kernel_path(table), source.read_bytes(), modes[mode], _conditions(table))
+    return SuiteFile(_kernel_path(table), source.read_bytes(), modes[mode],
+                     _conditions(table, known))  # fmt: skip
 
 
-def _read_edit(table: Table, directory: Path) -> Edit:
+def _read_edit(table: Table, directory: Path, known: Mapping[str, Condition]) -> Edit:
     table.only(
         ["path", "lines", "source", "before", "after", "start", "optional", "remove", "when",
          "unless"]
@@ -235,7 +247,7 @@ def _read_edit(table: Table, directory: Path) -> Edit:
     patterns = {name: _pattern(table, name) for name in ("before", "after", "start")}
     return Edit(
         _kernel_path(table), lines, optional=table.boolean("optional", False), remove=remove,
-        conditions=_conditions(table), **patterns,
+        conditions=_conditions(table, known), **patterns,
     )  # fmt: skip
 
 
@@ -248,16 +260,28 @@ def _pattern(table: Table, field: str, default: str | None = "") -> str:
     return pattern
 
 
-def _conditions(table: Table) -> tuple[Condition, ...]:
+def _known_conditions(top: Table) -> dict[str, Condition]:
+    """What [conditions] names: by name, what holds where the name stands after `when`."""
+    if "conditions" not in top.values:
+        return {}
+    names = top.table("conditions")
+    known = {}
+    for name in names.values:
+        condition = names.table(name)
+        condition.only(["path", "has"])
+        known[name] = Condition(_kernel_path(condition), _pattern(condition, "has", None))
+    return known
+
+
+def _conditions(table: Table, known: Mapping[str, Condition]) -> tuple[Condition, ...]:
     found = []
     for field in ("when", "unless"):
         if field in table.values:
-            condition = table.table(field)
-            condition.only(["path", "has"])
-            found.append(
-                Condition(_kernel_path(condition), _pattern(condition, "has", None),
-                          field == "when")
-            )  # fmt: skip
+            name = table.string(field)
+            if name not in known:
+                names = ", ".join(known) or "none"
+                raise table.error(field, f"no condition is called {name}", f"known: {names}")
+            found.append(known[name]._replace(wanted=field == "when"))
     return tuple(found)
 
 

@@ -131,6 +131,9 @@ name = "words"
 title = "x"
 filter = "words"
 
+[conditions]
+batch = { path = "a.h", has = "^batch" }
+
 [[file]]
 source = "words.c"
 path = "tests/words.c"
@@ -139,18 +142,19 @@ path = "tests/words.c"
 path = "Makefile"
 lines = ["x"]
 after = "a"
+when = "batch"
 """
 
 
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('"words.c"\npath', '"gone.c"\npath', r"suite.toml:7: file\[1\].source: there is no file"),
+        ('"words.c"\npath', '"gone.c"\npath', r"suite.toml:10: file\[1\].source: there is no file"),
         ('"words.c"\npath', '"../words.c"\npath', r"file\[1\].source: \.\./words.c leads out"),
-        ('"tests/words.c"', '"../x"', r"suite.toml:8: file\[1\].path: \.\./x is no path below"),
+        ('"tests/words.c"', '"../x"', r"suite.toml:11: file\[1\].path: \.\./x is no path below"),
         ('"tests/words.c"', '"/etc/passwd"', r"file\[1\].path"),
         ('"tests/words.c"', '".git/config"', r"file\[1\].path"),
-        ('after = "a"', 'after = "("', r"suite.toml:13: edit\[1\].after: not a regular expr"),
+        ('after = "a"', 'after = "("', r"suite.toml:16: edit\[1\].after: not a regular expr"),
         ('after = "a"', "", r"edit\[1\].before: give either before or after"),
         ('lines = ["x"]', "", r"edit\[1\].lines: give either lines or source"),
         ('filter = "words"', "", r"suite.filter: missing"),
@@ -162,20 +166,19 @@ after = "a"
             'after = "a"\nremove = true',
             r"edit\[1\].remove: lines are removed wherever they are",
         ),
+        ('has = "^batch"', 'has = "("', r"suite.toml:7: conditions.batch.has: not a regular expr"),
+        ('path = "a.h"', 'path = "../a.h"', r"conditions.batch.path: \.\./a.h is no path below"),
+        (', has = "^batch"', "", r"conditions.batch.has: missing"),
+        ('= { path = "a.h", has = "^batch" }', '= "a.h"', r"conditions.batch: must be a table"),
         (
-            'after = "a"',
-            'after = "a"\nwhen = { path = "a.h", has = "(" }',
-            r"suite.toml:14: edit\[1\].when.has: not a regular expression",
+            'when = "batch"',
+            'unless = "batches"',
+            r"suite.toml:17: edit\[1\].unless: no condition is called batches",
         ),
         (
-            'after = "a"',
-            'after = "a"\nunless = { path = "../a.h", has = "x" }',
-            r"edit\[1\].unless.path: \.\./a.h is no path below",
-        ),
-        (
-            'after = "a"',
-            'after = "a"\nwhen = { path = "a.h" }',
-            r"edit\[1\].when.has: missing",
+            'when = "batch"',
+            'when = { path = "a.h", has = "x" }',
+            r"edit\[1\].when: must be a string, is a table",
         ),
         (
             'path = "tests/words.c"',
@@ -189,7 +192,9 @@ def test_errors_name_file_line_and_field(tmp_path: Path, old: str, new: str, pro
     (tmp_path / ".kunitconfig").write_text("CONFIG_KUNIT=y\n")
     path = tmp_path / "suite.toml"
     path.write_text(TOML)
-    assert read_suite(tmp_path).files == (SuiteFile("tests/words.c", b"int words;\n"),)
+    good = read_suite(tmp_path)
+    assert good.files == (SuiteFile("tests/words.c", b"int words;\n"),)
+    assert good.edits[0].conditions == (Condition("a.h", "^batch"),)
     assert old in TOML
     path.write_text(TOML.replace(old, new, 1))
     with pytest.raises(UserError) as caught:
