@@ -15,9 +15,7 @@
 #include <linux/vmstat.h>
 
 #include "../internal.h"
-
-/* NR_MAX_MIGRATE_PAGES_RETRY in mm/migrate.c */
-#define MIGRATE_ATTEMPTS	10
+#include "movable_ops_kunit.h"
 
 struct test_page {
 	struct page *page;
@@ -110,25 +108,15 @@ static int test_batch_init(struct kunit *test)
 static void test_batch_exit(struct kunit *test)
 {
 	struct test_batch *t = test->priv;
-	struct page *page, *next;
-	LIST_HEAD(pages);
 
 	if (!t)
 		return;
 
 	movable_ops_batch_putback(&t->batch);
-	balloon_page_list_dequeue(&t->info, &pages, SIZE_MAX);
-	list_for_each_entry_safe(page, next, &pages, lru) {
-		list_del(&page->lru);
-		put_page(page);
-	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
 		if (t->pages[i].page)
 			put_page(t->pages[i].page);
-
-	KUNIT_EXPECT_EQ_MSG(test, t->info.isolated_pages, 0,
-			    "a page got lost while isolated");
-	if (!t->info.isolated_pages)
+	if (empty_balloon(test, &t->info))
 		kfree(t);
 }
 
@@ -163,17 +151,6 @@ static void expect_batch(struct kunit *test, unsigned long migrated)
 	KUNIT_EXPECT_EQ(test, t->info.isolated_pages, t->batch.nr);
 	KUNIT_EXPECT_EQ(test, t->nr_succeeded, hweight_long(migrated));
 }
-
-struct mode_param {
-	enum migrate_mode mode;
-	const char *name;
-};
-
-static const struct mode_param mode_params[] = {
-	{ MIGRATE_ASYNC, "MIGRATE_ASYNC" },
-	{ MIGRATE_SYNC_LIGHT, "MIGRATE_SYNC_LIGHT" },
-	{ MIGRATE_SYNC, "MIGRATE_SYNC" },
-};
 
 KUNIT_ARRAY_PARAM_DESC(mode, mode_params, name);
 

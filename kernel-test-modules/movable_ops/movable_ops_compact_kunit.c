@@ -11,8 +11,6 @@
 #include <linux/balloon.h>
 #include <linux/bitmap.h>
 #include <linux/compaction.h>
-#include <linux/cpumask.h>
-#include <linux/file.h>
 #include <linux/folio_batch.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
@@ -25,6 +23,7 @@
 #include <linux/slab.h>
 
 #include "../internal.h"
+#include "movable_ops_kunit.h"
 
 #if defined CONFIG_COMPACTION || defined CONFIG_CMA
 
@@ -49,7 +48,6 @@ struct test_compact {
 	pgoff_t index;		/* of the folio that is isolated */
 };
 
-#define NO_HOLE		ULONG_MAX
 #define FOLIO_CONTENT	0x5eed
 
 static int test_migratepage(struct balloon_dev_info *info,
@@ -104,41 +102,22 @@ static int test_compact_init(struct kunit *test)
 static void test_compact_exit(struct kunit *test)
 {
 	struct test_compact *t = test->priv;
-	struct page *page, *next;
-	LIST_HEAD(pages);
 
 	if (!t)
 		return;
 
 	putback_isolated(&t->cc);
-	balloon_page_list_dequeue(&t->info, &pages, SIZE_MAX);
-	list_for_each_entry_safe(page, next, &pages, lru) {
-		list_del(&page->lru);
-		put_page(page);
-	}
-	if (t->file)
-		fput(t->file);
 	if (t->hole != NO_HOLE)
 		put_page(t->block + t->hole);
-
-	KUNIT_EXPECT_EQ_MSG(test, t->info.isolated_pages, 0,
-			    "a page got lost while isolated");
-	if (!t->info.isolated_pages)
+	if (empty_balloon(test, &t->info))
 		kfree(t);
 }
 
-/* Nobody else has a page in a page block that is inflated as a whole. */
 static void inflate_block(struct kunit *test, unsigned long hole)
 {
+	struct page *block = alloc_pageblock(test);
 	struct test_compact *t = test->priv;
-	struct page *block;
 
-	block = alloc_pages(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN,
-			    pageblock_order);
-	if (!block)
-		kunit_skip(test, "no free page block");
-
-	split_page(block, pageblock_order);
 	for (unsigned long i = 0; i < pageblock_nr_pages; i++) {
 		if (i != hole)
 			balloon_page_enqueue(&t->info, block + i);
@@ -153,28 +132,16 @@ static unsigned long block_pfn(const struct test_compact *t, unsigned long i)
 }
 
 /*
- * A folio on the LRU, with nobody but the file holding a reference. Some folio
- * fills the batch of a CPU, which goes to the LRU then. Of few folios on the
- * LRU, compaction would not isolate any.
+ * A folio on the LRU, with nobody but the file holding a reference. Of few
+ * folios on the LRU, compaction would not isolate any.
  */
 static struct page *lru_page(struct kunit *test)
 {
-	pgoff_t nr = (num_online_cpus() + 7) * FOLIO_BATCH_SIZE;
 	struct test_compact *t = test->priv;
+	pgoff_t nr = 7 * FOLIO_BATCH_SIZE;
 	struct page *found = NULL;
-	struct file *file;
 
-	file = shmem_file_setup("movable_ops_kunit", nr * PAGE_SIZE,
-				EMPTY_VMA_FLAGS);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
-	t->file = file;
-	for (pgoff_t i = 0; i < nr; i++) {
-		struct page *page;
-
-		page = shmem_read_mapping_page(t->file->f_mapping, i);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-		put_page(page);
-	}
+	t->file = shmem_file_on_lru(test, &nr);
 	for (pgoff_t i = 0; i < nr && !found; i++) {
 		struct page *page;
 

@@ -21,8 +21,6 @@
 #include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/cpumask.h>
-#include <linux/file.h>
-#include <linux/folio_batch.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/kthread.h>
@@ -38,12 +36,7 @@
 #include <linux/vmstat.h>
 
 #include "movable_ops_isolated.h"
-
-/*
- * Attempts that are made in total to migrate a page while its owner returns
- * -EAGAIN: NR_MAX_MIGRATE_PAGES_RETRY in mm/migrate.c.
- */
-#define MIGRATE_ATTEMPTS	10
+#include "movable_ops_kunit.h"
 
 /* More than are migrated in one batch, with 4K pages at least. */
 #define MANY_PAGES		600
@@ -105,30 +98,19 @@ static int test_balloon_init(struct kunit *test)
 	return 0;
 }
 
-/* Deflate everything; the balloon is empty on return if no page got lost. */
 static void test_balloon_exit(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
-	struct page *page, *next;
-	LIST_HEAD(pages);
 
 	if (!b)
 		return;
 
 	isolated_putback(&b->isolated);
-	balloon_page_list_dequeue(&b->info, &pages, SIZE_MAX);
-	list_for_each_entry_safe(page, next, &pages, lru) {
-		list_del(&page->lru);
-		put_page(page);
-	}
 	if (b->next_dst)
 		put_page(b->next_dst);
 	if (b->dst)
 		put_page(b->dst);
-
-	KUNIT_EXPECT_EQ_MSG(test, b->info.isolated_pages, 0,
-			    "a page got lost while isolated");
-	if (!b->info.isolated_pages)
+	if (empty_balloon(test, &b->info))
 		kfree(b);
 }
 
@@ -463,17 +445,6 @@ static void putback_then_isolate(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, isolate(b, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 }
-
-struct mode_param {
-	enum migrate_mode mode;
-	const char *name;
-};
-
-static const struct mode_param mode_params[] = {
-	{ MIGRATE_ASYNC, "MIGRATE_ASYNC" },
-	{ MIGRATE_SYNC_LIGHT, "MIGRATE_SYNC_LIGHT" },
-	{ MIGRATE_SYNC, "MIGRATE_SYNC" },
-};
 
 KUNIT_ARRAY_PARAM_DESC(mode, mode_params, name);
 
@@ -1523,29 +1494,21 @@ static void movable_free_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, step, 1UL << free_order);
 }
 
-KUNIT_DEFINE_ACTION_WRAPPER(fput_action, fput, struct file *);
-
 static void movable_lru_page(struct kunit *test)
 {
-	/* Some folio fills the batch of a CPU, which goes to the LRU then. */
-	pgoff_t nr = num_online_cpus() * FOLIO_BATCH_SIZE;
 	struct page *lru = NULL;
 	struct file *file;
-	int err;
+	pgoff_t nr = 0;
 
-	file = shmem_file_setup("movable_ops_kunit", nr * PAGE_SIZE,
-				EMPTY_VMA_FLAGS);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
-	err = kunit_add_action_or_reset(test, fput_action, file);
-	KUNIT_ASSERT_EQ(test, err, 0);
-
+	file = shmem_file_on_lru(test, &nr);
 	for (pgoff_t i = 0; i < nr && !lru; i++) {
 		struct page *page = shmem_read_mapping_page(file->f_mapping, i);
 
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-		test_page_hold(test, page);
 		if (PageLRU(page))
-			lru = page;
+			lru = test_page_hold(test, page);
+		else
+			put_page(page);
 	}
 	KUNIT_ASSERT_NOT_NULL(test, lru);
 	expect_movable(test, lru);
@@ -1611,22 +1574,12 @@ static int test_contig_init(struct kunit *test)
 	return test_balloon_init(test);
 }
 
-/*
- * Allocate a page block as single pages, so that nobody else has a page in
- * it, and inflate all of them but @hole.
- */
+/* Inflate all pages of a page block but @hole. */
 static struct page *inflate_pageblock(struct kunit *test, unsigned long hole)
 {
+	struct page *block = alloc_pageblock(test);
 	struct test_balloon *b = test->priv;
-	struct page *block;
 
-	/* Neither from ZONE_MOVABLE nor from CMA */
-	block = alloc_pages(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN,
-			    pageblock_order);
-	if (!block)
-		kunit_skip(test, "no free page block");
-
-	split_page(block, pageblock_order);
 	for (unsigned long i = 0; i < pageblock_nr_pages; i++) {
 		if (i == hole)
 			continue;
@@ -1635,8 +1588,6 @@ static struct page *inflate_pageblock(struct kunit *test, unsigned long hole)
 	}
 	return block;
 }
-
-#define NO_HOLE		ULONG_MAX
 
 static void contig_migrates_balloon(struct kunit *test)
 {
