@@ -34,11 +34,11 @@
 #define DELAY_US	300
 /*
  * Seconds for an operation at least, half of a long race otherwise: with everybody
- * in the way, offlining may have to wait. Milliseconds for all of them at the end,
- * when the others stop.
+ * in the way, offlining may have to wait. What began just before the end may need
+ * as long: everybody has that time and some seconds more then.
  */
 #define RACE_DEADLINE	150
-#define GRACE_MS	180000
+#define GRACE_SECONDS	30
 
 /* What a machine may have and not have */
 enum need {
@@ -627,7 +627,7 @@ TEST_F_TIMEOUT(race, all_at_once, 3600)
 
 	sleep(self->seconds);
 	__atomic_store_n(&self->shared->stop, true, __ATOMIC_RELAXED);
-	end = mo_now_ms() + GRACE_MS;
+	end = mo_now_ms() + (self->deadline + GRACE_SECONDS) * 1000ULL;
 	for (unsigned int i = 0; i < ARRAY_SIZE(workers); i++) {
 		if (pids[i] <= 0)
 			continue;
