@@ -78,6 +78,11 @@ static void test_put_dst(struct folio *dst, unsigned long private)
 	folio_put(dst);
 }
 
+static bool isolate(struct test_batch *t, struct page *page)
+{
+	return movable_ops_batch_isolate(&t->batch, page, ISOLATE_UNEVICTABLE);
+}
+
 /* Isolate a full batch. Each page has a reference of the test. */
 static int test_batch_init(struct kunit *test)
 {
@@ -98,8 +103,7 @@ static int test_batch_init(struct kunit *test)
 		get_page(page);
 		balloon_page_enqueue(&t->info, page);
 		t->pages[i].page = page;
-		if (!movable_ops_batch_isolate(&t->batch, page,
-					       ISOLATE_UNEVICTABLE))
+		if (!isolate(t, page))
 			return -EBUSY;
 	}
 	return 0;
@@ -120,11 +124,17 @@ static void test_batch_exit(struct kunit *test)
 		kfree(t);
 }
 
-static int migrate(struct test_batch *t, enum migrate_mode mode)
+static int migrate_for(struct test_batch *t, enum migrate_mode mode,
+		       enum migrate_reason reason)
 {
 	return movable_ops_batch_migrate(&t->batch, test_get_dst, test_put_dst,
-					 (unsigned long)t, mode, MR_COMPACTION,
+					 (unsigned long)t, mode, reason,
 					 &t->nr_succeeded);
+}
+
+static int migrate(struct test_batch *t, enum migrate_mode mode)
+{
+	return migrate_for(t, mode, MR_COMPACTION);
 }
 
 /* Expect the pages in the batch to be those that were not migrated. */
@@ -191,8 +201,7 @@ static void batch_reused(struct kunit *test)
 
 	movable_ops_batch_putback(&t->batch);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
-		KUNIT_ASSERT_TRUE(test, movable_ops_batch_isolate(&t->batch,
-				t->pages[i].page, ISOLATE_UNEVICTABLE));
+		KUNIT_ASSERT_TRUE(test, isolate(t, t->pages[i].page));
 	expect_batch(test, 0);
 }
 
@@ -308,9 +317,7 @@ static void batch_memory_failure(struct kunit *test)
 {
 	struct test_batch *t = test->priv;
 
-	KUNIT_ASSERT_EQ(test, movable_ops_batch_migrate(&t->batch, test_get_dst,
-			test_put_dst, (unsigned long)t, MIGRATE_SYNC,
-			MR_MEMORY_FAILURE, NULL), 0);
+	KUNIT_ASSERT_EQ(test, migrate_for(t, MIGRATE_SYNC, MR_MEMORY_FAILURE), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++) {
 		KUNIT_EXPECT_EQ(test, page_count(t->pages[i].page), 2);
 		put_page(t->pages[i].page);

@@ -354,9 +354,11 @@ static void full_batch(struct kunit *test)
 		KUNIT_ASSERT_GT(test, t->cc.migrate_pfn, pfn);
 		KUNIT_ASSERT_EQ(test, t->cc.movable_ops.nr, MOVABLE_OPS_BATCH_SIZE);
 		KUNIT_EXPECT_EQ(test, t->cc.nr_migratepages, t->cc.movable_ops.nr);
-		for (unsigned int i = 0; i < t->cc.movable_ops.nr; i++)
-			KUNIT_EXPECT_FALSE(test, __test_and_set_bit(
-				t->cc.movable_ops.pfns[i] - block_pfn(t, 0), seen));
+		for (unsigned int i = 0; i < t->cc.movable_ops.nr; i++) {
+			unsigned long at = t->cc.movable_ops.pfns[i] - block_pfn(t, 0);
+
+			KUNIT_EXPECT_FALSE(test, __test_and_set_bit(at, seen));
+		}
 		KUNIT_EXPECT_EQ(test, migrate(t, NULL), MOVABLE_OPS_BATCH_SIZE);
 		putback_isolated(&t->cc);
 		expect_nothing_isolated(test);
