@@ -131,7 +131,7 @@ static const struct {
 	{ STAT, "migrations_busy",	.need = MODULE,	.per_minute = 5 },
 	{ STAT, "migrations_injected",	.need = MODULE,	.per_minute = 5 },
 	{ STAT, "takes",		.need = MODULE,	.per_minute = 500 },
-	{ STAT, "takes_skipped",	.need = MODULE,	.per_minute = 5 },
+	{ STAT, "takes_skipped",	.need = MODULE,	.per_minute = 1 },
 	{ COUNT, .count = PRESSES,	.need = MODULE,	.per_minute = 2 },
 	{ COUNT, .count = VERIFIES,	.need = MODULE,	.per_minute = 2 },
 	{ STAT, "isolations",		.need = PROBES,	.per_minute = 2000 },

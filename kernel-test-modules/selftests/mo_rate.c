@@ -3,14 +3,15 @@
  * How often migration succeeds where balloons and zsmalloc have their pages:
  * not a test, but what two kernels are compared by. Run by hand.
  *
- * Inflates a balloon and fills zram. A round is alloc_contig_range() of ranges
+ * Inflates a balloon while a process takes as much memory, which is freed then,
+ * and fills zram. A round is compacting all memory, alloc_contig_range() of ranges
  * with such pages, a single attempt each, and offlining a block with such pages
- * and onlining it again, all in ZONE_MOVABLE; before some rounds, all memory is
- * compacted. Meanwhile another process changes the size of the balloon and the
- * content of zram, unless told not to.
+ * and onlining it again, the latter two in ZONE_MOVABLE. Meanwhile another process
+ * changes the size of the balloon and the content of zram now and then, unless
+ * told not to.
  *
  * Environment:
- *	MO_RATE_ROUNDS	how many (default 20)
+ *	MO_RATE_ROUNDS	how many (default 10)
  *	MO_RATE_SEED	seed of the choices (default 1)
  *	MO_RATE_CHURN	0: nobody changes anything meanwhile (default 1)
  */
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -30,7 +32,7 @@
 #define BALLOON_MIB	512
 #define RANGE_PAGES	512
 #define CONTIG_RANGES	16
-#define COMPACT_EVERY	4	/* rounds: it takes long */
+#define PAUSE_US	500000
 
 static struct mo_mem mem;
 static struct mo_zram zram;
@@ -59,7 +61,27 @@ static void churn(__u64 rnd)
 		mo_balloon_set(BALLOON_MIB / 2 + mo_random(&rnd) % (BALLOON_MIB / 2));
 		mo_zram_discard(&zram, first, nr);
 		mo_zram_fill(&zram, first, nr);
+		usleep(PAUSE_US);
 	}
+}
+
+/* Leave holes between the pages of the balloon, for compaction to fill */
+static bool inflate_with_holes(void)
+{
+	pid_t pid = fork();
+	int err;
+
+	if (!pid) {
+		mmap(NULL, (size_t)BALLOON_MIB << 20, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		pause();
+	}
+	err = mo_balloon_set(BALLOON_MIB);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return !err;
 }
 
 /* A range in a block that has many such pages, from a random one on */
@@ -144,7 +166,7 @@ int main(void)
 {
 	const char *why = mo_need_pages() ?: mo_need_balloon() ?: mo_need_hotplug() ?:
 			  mo_need_zram() ?: mo_need_compaction() ?: mo_need_module();
-	long rounds = from_environment("MO_RATE_ROUNDS", 20);
+	long rounds = from_environment("MO_RATE_ROUNDS", 10);
 	long seed = from_environment("MO_RATE_SEED", 1);
 	__u64 rnd = seed;
 	pid_t pid = 0;
@@ -155,7 +177,7 @@ int main(void)
 		ksft_exit_fail_msg("no balloon, or no memory blocks\n");
 	mo_run_near_movable(&mem);
 	if (mo_zram_open(&zram, ZRAM_MIB, seed) || mo_zram_fill(&zram, 0, zram.pages) ||
-	    mo_balloon_set(BALLOON_MIB))
+	    !inflate_with_holes())
 		ksft_exit_fail_msg("zram or balloon cannot be filled\n");
 	if (from_environment("MO_RATE_CHURN", 1)) {
 		pid = fork();
@@ -163,8 +185,7 @@ int main(void)
 			churn(seed);
 	}
 	for (long i = 0; i < rounds; i++) {
-		if (!(i % COMPACT_EVERY))
-			compact();
+		compact();
 		contig(&rnd);
 		offline(&rnd);
 	}
