@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from memdesc_tool.flakiness import LEAST, SIGNIFICANT, Rate, rate_of, worse
 from memdesc_tool.results import Attempt, Outcome, Verdict
 from memdesc_tool.tomlfile import read_toml
 
@@ -17,6 +18,17 @@ RUN = "(run)"
 """The name under which a run that did not come to its end fails."""
 SPLAT = "splat: "
 """What the names of splats begin with."""
+WARNING = "warning: "
+"""What the names of warnings begin with (see warning.py)."""
+OBJECT = "object: "
+"""What the names of objects begin with that do not compile."""
+
+_ABSENT_IS_FINE = (SPLAT, WARNING, OBJECT)
+
+
+def is_case(name: str) -> bool:
+    """Whether it is a test's case, not something else that a run can show."""
+    return name != RUN and not name.startswith(_ABSENT_IS_FINE)
 
 
 class Change(Enum):
@@ -27,6 +39,9 @@ class Change(Enum):
     FIXED = "fixed"
     NEW = "new"
     FLAKY = "flaky"
+    """Fails more often than before, but chance explains it as well."""
+    MOVED = "moved"
+    """A warning that another file or function had before."""
 
 
 BAD = (Change.REGRESSED, Change.VANISHED)
@@ -83,18 +98,19 @@ def cases_of(attempts: Iterable[Attempt]) -> dict[str, tuple[Verdict, ...]]:
         if attempt.outcome is not Outcome.RAN:
             names[RUN] = None
     found: dict[str, tuple[Verdict, ...]] = {}
+    verdicts = [{result.name: result.verdict for result in one.results} for one in every]
     for name in names:
-        found[name] = tuple(_verdict(attempt, name) for attempt in every)
+        found[name] = tuple(
+            _verdict(attempt, by_name, name)
+            for attempt, by_name in zip(every, verdicts, strict=True)
+        )
     return found
 
 
-def _verdict(attempt: Attempt, name: str) -> Verdict:
+def _verdict(attempt: Attempt, by_name: Mapping[str, Verdict], name: str) -> Verdict:
     if name == RUN:
         return Verdict.PASSED if attempt.outcome is Outcome.RAN else Verdict.FAILED
-    for result in attempt.results:
-        if result.name == name:
-            return result.verdict
-    return Verdict.PASSED if name.startswith(SPLAT) else Verdict.FAILED
+    return by_name.get(name, Verdict.FAILED if is_case(name) else Verdict.PASSED)
 
 
 def worst(verdicts: tuple[Verdict, ...]) -> Verdict:
@@ -110,21 +126,23 @@ def compare(
 ) -> dict[str, Change]:
     """What changed from the parent's cases to these; a case that did not is not in it.
 
-    A splat or a run that breaks off where the parent has neither is a regression, not new.
+    A splat, a warning or a run that breaks off where the parent has neither is a regression,
+    not new. Where attempts disagree, a case regressed if that is not chance (flakiness.py).
     """
     changes: dict[str, Change] = {}
     for name in {**parent, **now}:
-        before = worst(parent[name]) if name in parent else None
-        after = worst(now[name]) if name in now else None
-        always = name == RUN or name.startswith(SPLAT)
-        if change := _change(before, after, always):
+        before, after = parent.get(name, ()), now.get(name, ())
+        if not is_case(name):  # not there means fine
+            before, after = before or (Verdict.PASSED,), after or (Verdict.PASSED,)
+        change = _change(worst(before) if before else None, worst(after) if after else None)
+        if len(set(before)) > 1 or len(set(after)) > 1:
+            change = _measured(change, rate_of(before), rate_of(after))
+        if change:
             changes[name] = change
-    return changes
+    return _moved(changes)
 
 
-def _change(before: Verdict | None, after: Verdict | None, always: bool) -> Change | None:
-    if always:  # not there means fine
-        before, after = before or Verdict.PASSED, after or Verdict.PASSED
+def _change(before: Verdict | None, after: Verdict | None) -> Change | None:
     if after is None:
         return Change.VANISHED
     if before is None:
@@ -136,3 +154,35 @@ def _change(before: Verdict | None, after: Verdict | None, always: bool) -> Chan
     if before is Verdict.FAILED and after is Verdict.PASSED:
         return Change.FIXED
     return None
+
+
+def _measured(change: Change | None, before: Rate, after: Rate) -> Change | None:
+    """The change of a case whose attempts disagree: a verdict needs more than one draw.
+
+    Until both revisions were run more often than LEAST, failing once counts as failing.
+    """
+    surely_worse = worse(before, after) <= SIGNIFICANT
+    if change is None and before.failures and surely_worse:
+        return Change.REGRESSED
+    if change is Change.REGRESSED and min(before.runs, after.runs) > LEAST and not surely_worse:
+        return Change.FLAKY
+    return change
+
+
+def _moved(changes: dict[str, Change]) -> dict[str, Change]:
+    """Warnings that went from one place to another, as such: same kind and text."""
+    gone = [
+        what for name, change in changes.items()
+        if change is Change.FIXED and (what := _what(name))
+    ]  # fmt: skip
+    moved = dict(changes)
+    for name, change in changes.items():
+        if change is Change.REGRESSED and (what := _what(name)) in gone:
+            gone.remove(what)
+            moved[name] = Change.MOVED
+    return moved
+
+
+def _what(name: str) -> str:
+    """A warning's name without its place; "" for other names."""
+    return name.split(": ", 2)[2] if name.startswith(WARNING) and name.count(": ") > 1 else ""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from memdesc_tool import buildlog, kconfig, kconfig_why, process
 from memdesc_tool.arch import Arch, Toolchain, toolchain
 from memdesc_tool.buildlog import Diagnostic
 from memdesc_tool.cache import remove_temporaries, write_atomic
-from memdesc_tool.errors import CommandError, CommandTimeout, InfraError, UserError
+from memdesc_tool.errors import CommandError, CommandTimeout, UserError
 from memdesc_tool.kconfig import Fragment, Missing
 
 MARKER = ".memdesc-building"
@@ -66,7 +66,9 @@ class BuildRequest:
     its lock is the caller's; fragment: laid over the arch's base; make_options: X=Y for
     make; cross_compile: prefix in place of the arch's; ccache: use it where it is
     installed; timeout: seconds for each step, None for no end; explain: find out why an
-    option cannot be had, which takes a while for many.
+    option cannot be had, which takes a while for many; config_target: what of make's the
+    configuration begins with (defconfig, allmodconfig); wishes: options that are asked for
+    and not insisted on.
     """
 
     source: Path
@@ -80,6 +82,8 @@ class BuildRequest:
     ccache: bool = True
     timeout: float | None = None
     explain: bool = True
+    config_target: str = ""
+    wishes: Fragment = field(default_factory=Fragment)
 
     @property
     def wanted(self) -> Fragment:
@@ -154,14 +158,9 @@ def configure(request: BuildRequest, tools: Toolchain | None = None) -> Config:
     _check_source(request.source)
     asked = request.build_dir / ASKED
     with _marked(request.build_dir) as finished:
-        asked.write_text(request.wanted.text, encoding="utf-8")
-        done = process.run_logged(
-            _make(request, tools, "olddefconfig"),
-            cwd=request.source,
-            env={"KCONFIG_CONFIG": ASKED},
-            log_file=request.log_file,
-            timeout=request.timeout,
-        )
+        done = _begin_config(request, tools, asked)
+        if done is None or not done.status:
+            done = _kconfig(request, tools, "olddefconfig", append=done is not None)
         finished(done)
     _check_ended(done, request)
     if done.status:
@@ -176,6 +175,57 @@ def configure(request: BuildRequest, tools: Toolchain | None = None) -> Config:
     if missing and request.explain:
         missing = kconfig_why.explain(missing, request.source, request.arch.make_arch, text)
     return Config(text, tuple(missing), (), request.log_file, done.seconds)
+
+
+def _begin_config(request: BuildRequest, tools: Toolchain, asked: Path) -> process.Finished | None:
+    """Write what is asked for, behind what config_target gives; the later line wins."""
+    done = None
+    if request.config_target:
+        asked.unlink(missing_ok=True)
+        done = _kconfig(request, tools, request.config_target)
+    with asked.open("a" if done else "w", encoding="utf-8") as stream:
+        stream.write(request.wishes.merge(request.wanted).text)
+    return done
+
+
+def _kconfig(
+    request: BuildRequest, tools: Toolchain, target: str, *, append: bool = False
+) -> process.Finished:
+    """Run one of Kconfig's targets on the file ASKED."""
+    return process.run_logged(
+        _make(request, tools, target),
+        cwd=request.source,
+        env={"KCONFIG_CONFIG": ASKED},
+        log_file=request.log_file,
+        timeout=request.timeout,
+        append=append,
+    )
+
+
+def compile_targets(
+    request: BuildRequest, targets: Iterable[str], tools: Toolchain, tell: Tell = _silent
+) -> process.Finished:
+    """Make targets in a configured build directory, and go on where one cannot be made.
+
+    What the tools print about an object stands together in the log (see warning.py), to
+    which it is appended. Raises InfraError where make did not end by itself.
+    """
+    begin = request.log_file.stat().st_size if request.log_file.exists() else 0
+    counter = buildlog.Counter(request.log_file, begin)
+    with _marked(request.build_dir) as finished:
+        done = process.run_logged(
+            [*_make(request, tools), "-k", "--output-sync=target", *targets],
+            cwd=request.source,
+            log_file=request.log_file,
+            timeout=request.timeout,
+            on_tick=lambda: tell(counter.state()),
+            append=True,
+        )
+        finished(done)
+    _check_ended(done, request)
+    if done.status and (trouble := buildlog.machine_trouble(request.log_file, begin)):
+        raise trouble.error(request.log_file)
+    return done
 
 
 def compile_kernel(
@@ -241,7 +291,7 @@ def _check_ended(done: process.Finished, request: BuildRequest) -> None:
 def _failure(request: BuildRequest, begin: int = 0) -> tuple[Diagnostic, ...]:
     """The errors of a failed make; raises InfraError where the machine is to blame."""
     if trouble := buildlog.machine_trouble(request.log_file, begin):
-        raise InfraError(trouble.message, trouble.hint or f"whole log: {request.log_file}")
+        raise trouble.error(request.log_file)
     return buildlog.errors(request.log_file, request.source, begin)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from memdesc_tool.errors import InfraError, LastingError
+
 _COMPILER = re.compile(
     r"(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?P<kind>fatal error|error|warning): (?P<text>.*)"
 )
@@ -65,10 +67,19 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What a machine lacks: one line, and one on what to do."""
+    """What a machine lacks: one line, and one on what to do.
+
+    lasting: whether it stays like that until somebody does something.
+    """
 
     message: str
     hint: str
+    lasting: bool = False
+
+    def error(self, log: Path) -> InfraError:
+        """The error to raise for a build with this log."""
+        kind = LastingError if self.lasting else InfraError
+        return kind(self.message, self.hint or f"whole log: {log}")
 
 
 class Counter:
@@ -103,7 +114,7 @@ def _lines(log: Path, begin: int) -> Iterator[str]:
             yield raw.decode(errors="replace").rstrip()
 
 
-def _parse(line: str, source: Path) -> Diagnostic | None:
+def parse_line(line: str, source: Path) -> Diagnostic | None:
     """The diagnostic in a line of the log, if it is one."""
     line = re.sub(r"\x1b\[[0-9;]*[mK]", "", line)
     for pattern in (_COMPILER, _LINKER, _KCONFIG, _CHECKER, _PLAIN):
@@ -130,7 +141,7 @@ def _relative(file: str, source: Path) -> str:
 
 def diagnostics(log: Path, source: Path, begin: int = 0) -> tuple[Diagnostic, ...]:
     """The warnings and errors in a build log from byte begin on, each once."""
-    found = (_parse(line, source) for line in _lines(log, begin))
+    found = (parse_line(line, source) for line in _lines(log, begin))
     return tuple(dict.fromkeys(item for item in found if item))
 
 
@@ -162,5 +173,7 @@ def machine_trouble(log: Path, begin: int = 0) -> Trouble | None:
         for pattern, message, hint in _MACHINE:
             if found := re.search(pattern, line):
                 words = {"line": line.strip(), **found.groupdict()}
-                return Trouble(message.format(**words), hint.format(**words))
+                return Trouble(
+                    message.format(**words), hint.format(**words), hint.startswith("apt install")
+                )
     return None

@@ -61,6 +61,10 @@ class InfraError(ToolError):
     exit_status = ExitStatus.INFRA
 
 
+class LastingError(InfraError):
+    """Something is not installed: trying again does not help."""
+
+
 class FailedError(ToolError):
     """What was tested failed, and there is nothing more to test: a conflict, say."""
 

@@ -29,13 +29,13 @@ from memdesc_tool import (
 )
 from memdesc_tool.arch import Arch
 from memdesc_tool.build import Build, BuildRequest, usable_cpus
+from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import UserError
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.kselftest import InstallRequest
 from memdesc_tool.kunitrun import results_of
 from memdesc_tool.modules import ModuleSource, ModulesRequest
-from memdesc_tool.regress import Column
 from memdesc_tool.results import Attempt, Outcome
 from memdesc_tool.suites import Suite
 from memdesc_tool.vm import VmOutcome, VmRequest, VmResult
@@ -142,6 +142,10 @@ class KselftestRunner:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return attempt_of(result, column.suite, started)
+
+    def reading(self, column: Column, source: Path) -> frozenset[str] | None:  # noqa: ARG002
+        """Not known: the programs leave no trace of what they were made of."""
+        return None
 
     def _kernel(self, place: _Place) -> tuple[Path, tuple[Path, ...]]:
         """The image and the modules for it: given, or built and copied, so that others may

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memdesc_tool import arch as architectures
-from memdesc_tool import kconfig, kunit, qemu
+from memdesc_tool import kunit, qemu
 from memdesc_tool.baseline import SPLAT
 from memdesc_tool.build import usable_cpus
+from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
 from memdesc_tool.consolelog import ConsoleReport
 from memdesc_tool.errors import InfraError
-from memdesc_tool.kconfig import Fragment
 from memdesc_tool.kunit import KunitRequest, KunitResult
-from memdesc_tool.regress import Column
+from memdesc_tool.reading import files_read
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.workspace import Workspace
 
@@ -47,12 +47,13 @@ class KunitRunner:
             "tree": tree,
             "arch": arch.name,
             "arch config": arch.kconfig.key,
-            "config": suite_fragment(column).key,
-            "toolchain": architectures.toolchain(arch).key,
+            "config": column.fragment.key,
+            "toolchain": architectures.toolchain(arch, column.variant.make_options).key,
             "machine": qemu.version(arch.qemu) if arch.qemu else "",
             "filter": column.suite.filter,
             "command line": " ".join((*arch.kernel_args, *column.suite.kernel_args)),
             "timeout": str(column.suite.timeout),
+            **column.variant.inputs,
         }
 
     def run(self, column: Column, source: Path, log_dir: Path, label: str) -> Attempt:
@@ -66,27 +67,29 @@ class KunitRunner:
             raise InfraError(f"{column.name}: {'; '.join(result.reasons)}", f"its output: {log}")
         return attempt_of(result, started)
 
+    def reading(self, column: Column, source: Path) -> frozenset[str] | None:
+        """What the kernel in the column's build directory was made of."""
+        return files_read(self._build_dir(column), source)
+
+    def _build_dir(self, column: Column) -> Path:
+        arch = architectures.load(column.arch)
+        options = column.variant.make_options
+        return kunit.build_directory(self.workspace.builds, arch, column.fragment, options)
+
     def _request(self, column: Column, source: Path, log_dir: Path) -> KunitRequest:
-        arch, fragment = architectures.load(column.arch), suite_fragment(column)
+        arch, fragment = architectures.load(column.arch), column.fragment
         return KunitRequest(
             source=source,
             arch=arch,
             fragment=fragment,
-            build_dir=kunit.build_directory(self.workspace.builds, arch, fragment),
+            build_dir=self._build_dir(column),
             log_dir=log_dir,
             filter_glob=column.suite.filter,
             kernel_args=column.suite.kernel_args,
+            make_options=column.variant.make_options,
             jobs=self.jobs or usable_cpus(),
             timeout=column.suite.timeout,
         )
-
-
-def suite_fragment(column: Column) -> Fragment:
-    """The kunitconfig of a column's suite."""
-    fragment = Fragment()
-    for path in column.suite.configs:
-        fragment = fragment.merge(kconfig.read(path))
-    return fragment
 
 
 def attempt_of(result: KunitResult, started: float) -> Attempt:

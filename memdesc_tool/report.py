@@ -2,39 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from memdesc_tool.baseline import BAD, RUN, Change
-from memdesc_tool.regress import Cell, Regression
-from memdesc_tool.results import Attempt, Verdict
+from memdesc_tool.baseline import BAD, OBJECT, WARNING, Change
+from memdesc_tool.blame import Finding
+from memdesc_tool.cells import Cell, Regression
+from memdesc_tool.compilerun import COMPILED
+from memdesc_tool.flakiness import rate_of
+from memdesc_tool.results import Outcome, Verdict
 
 MARK = {
     Change.FIXED: ("fixed", "green"),
     Change.REGRESSED: ("regressed", "bold red"),
     Change.VANISHED: ("vanished", "bold red"),
     Change.NEW: ("new", "cyan"),
+    Change.FLAKY: ("unsure", "magenta"),
+    Change.MOVED: ("moved", "cyan"),
 }
+WIDTH = 100
+"""Columns of a terminal that a table is to fit."""
+FEW = 2
+"""Suites that have a column of their own in the table."""
+LEGEND = ". as before, = cannot differ, + fixed, R regressed, W new warning, B not built, ~ unsure"
 
 
 def table(regression: Regression) -> Table:
-    """A row a revision, a column a suite: what passed, failed, was fixed or regressed here."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    grid.add_column("patch", overflow="fold", max_width=64)
+    """What came of every cell, in a table that fits WIDTH where it can.
+
+    A row a revision and a column a suite; or, where there are too many suites for that, a
+    row a suite and a letter a revision (see _LETTERS).
+    """
+    return _wide(regression) if len(regression.columns) <= FEW else _dense(regression)
+
+
+def _wide(regression: Regression) -> Table:
+    grid = _grid()
+    share = (WIDTH - FEW * 2) // (len(regression.columns) + 1)
+    widest = max(share, WIDTH - 2 - (share + 2) * len(regression.columns))
+    grid.add_column("patch", overflow="fold", max_width=min(64, widest))
     for column in regression.columns:
-        grid.add_column(column.name, overflow="fold")
+        grid.add_column(column.name, overflow="fold", max_width=max(share, len(column.name)))
     for row in regression.rows:
         cells = (regression.cells.get((row.number, name.name)) for name in regression.columns)
         grid.add_row(Text(row.label), *(cell_text(cell) if cell else Text() for cell in cells))
     return grid
 
 
+def _grid() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def _dense(regression: Regression) -> Table:
+    grid = _grid()
+    grid.add_column("column", overflow="fold", max_width=36)
+    numbers = [str(row.number) for row in regression.rows]
+    wide = len(numbers) * 3 <= WIDTH // 3
+    grid.add_column(
+        " ".join(f"{n:>2}" for n in numbers) if wide else f"{numbers[0]}..{numbers[-1]}"
+    )
+    grid.add_column("at the end", overflow="fold")
+    for column in regression.columns:
+        cells = [regression.cells.get((row.number, column.name)) for row in regression.rows]
+        letters = Text(" " if wide else "").join(_letter(cell, wide) for cell in cells)
+        last = next((cell for cell in reversed(cells) if cell), None)
+        grid.add_row(Text(column.name), letters, cell_text(last) if last else Text("not run"))
+    grid.caption = LEGEND
+    grid.caption_justify = "left"
+    return grid
+
+
+def _letter(cell: Cell | None, wide: bool) -> Text:
+    letter, style = _mark(cell)
+    return Text(f"{letter:>2}" if wide else letter, style)
+
+
+def _mark(cell: Cell | None) -> tuple[str, str]:
+    if cell is None:
+        return " ", ""
+    if cell.broken in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED):
+        return "B", "bold red"
+    bad = [case for case, change in cell.changes.items() if change in BAD]
+    if bad:
+        warnings = all(case.startswith(WARNING) for case in bad)
+        return ("W", "red") if warnings else ("R", "bold red")
+    if Change.FLAKY in cell.changes.values():
+        return "~", "magenta"
+    if Change.FIXED in cell.changes.values():
+        return "+", "green"
+    return ("=", "dim") if cell.inherited else (".", "")
+
+
 def cell_text(cell: Cell) -> Text:
     """Like "31 passed, 4 failed, 2 fixed here"."""
     text = Text()
-    if cell.broken and not cell.count(Verdict.PASSED):
+    if cell.column.suite.compiles and not cell.broken:
+        _compiled(text, cell)
+    elif cell.broken and not cell.count(Verdict.PASSED):
         text.append(cell.broken.value.upper(), "bold red")
     else:
         text.append(f"{cell.count(Verdict.PASSED)} passed")
@@ -54,48 +120,71 @@ def cell_text(cell: Cell) -> Text:
     return text
 
 
-def details(regression: Regression) -> Iterator[Text]:
-    """Every case that failed on the base or changed, under its revision, a line each."""
+def _compiled(text: Text, cell: Cell) -> None:
+    """Like "113 objects, 1 not compiled, 2 warnings" """
+    objects = next((r.detail for a in cell.attempts for r in a.results if r.name == COMPILED), "")
+    text.append(objects)
+    for what, prefix, style in (("not compiled", OBJECT, "red"), ("warnings", WARNING, "yellow")):
+        if count := sum(name.startswith(prefix) for name in cell.failing):
+            text.append(f", {count} {what}", style)
+
+
+def details(
+    regression: Regression, every: Sequence[Finding], *, base: bool = True
+) -> Iterator[Text]:
+    """Every case that failed on the base (if base is set) or changed, under its revision."""
     for row in regression.rows:
-        lines = [line for cell in regression.of_row(row) for line in _cell_lines(cell)]
+        cells = regression.of_row(row)
+        lines = [
+            line for cell in cells if base and row.number == 0 and not cell.column.suite.compiles
+            for line in _failing(cell)
+        ]  # fmt: skip
+        for finding in every:
+            if finding.row == row:
+                lines += _finding_lines(finding)
+        lines += [line for cell in cells for line in _remarks(cell)]
+        lines += [line for cell in cells for line in _log(cell, base=base)]
         if lines:
             yield Text(f"{row.label}:", "bold")
             yield from lines
 
 
-def _cell_lines(cell: Cell) -> Iterator[Text]:
-    shown = dict(cell.changes)
-    if cell.row.number == 0:
-        for case in cell.failing:
-            yield _line(cell, case, "fails", "red")
-    for case, change in shown.items():
-        yield _line(cell, case, *MARK[change])
+def _failing(cell: Cell) -> Iterator[Text]:
+    for case in cell.failing:
+        yield _line(cell.column.name, case, "fails", "red", cell.detail(case))
+
+
+def _finding_lines(finding: Finding) -> Iterator[Text]:
+    word, style = MARK[finding.change]
+    where = ", ".join(finding.columns)
+    yield _line(where, finding.case, word, style, finding.detail)
+    if finding.change in BAD and finding.file:
+        hunk = finding.hunk or "not in a hunk of the patch"
+        yield Text(f"    {finding.file}:{finding.line}: {hunk}", "dim")
+
+
+def _remarks(cell: Cell) -> Iterator[Text]:
+    """What is no change but ought to be seen."""
     for case in cell.known:
-        yield _line(cell, case, "known to fail", "yellow")
+        yield _line(cell.column.name, case, "known to fail", "yellow", cell.detail(case))
     for case in cell.flaky:
-        yield _line(cell, case, "flaky", "magenta")
-    if (cell.row.number == 0 and cell.failing) or any(c in BAD for c in shown.values()):
+        rate = str(rate_of(cell.cases[case]))
+        yield _line(cell.column.name, case, "flaky", "magenta", rate)
+
+
+def _log(cell: Cell, *, base: bool) -> Iterator[Text]:
+    failing = base and cell.row.number == 0 and cell.failing and not cell.column.suite.compiles
+    if failing or any(change in BAD for change in cell.changes.values()):
         yield Text(f"    log: {cell.attempts[-1].log}", "dim")
 
 
-def _line(cell: Cell, case: str, word: str, style: str) -> Text:
+def _line(where: str, case: str, word: str, style: str, why: str) -> Text:
     text = Text("  ")
     text.append(f"{word:9} ", style)
-    text.append(f"{cell.column.name}: {case}")
-    if reason := _reason(cell.attempts, case):
-        text.append(f"  ({reason})", "dim")
+    text.append(f"{where}: {case}")
+    if why:
+        text.append(f"  ({why})", "dim")
     return text
-
-
-def _reason(attempts: tuple[Attempt, ...], case: str) -> str:
-    """Why a case failed, in a few words; empty where it did not or nothing is known."""
-    for attempt in reversed(attempts):
-        if case == RUN:
-            return attempt.detail or attempt.outcome.value
-        for result in attempt.results:
-            if result.name == case and result.verdict is Verdict.FAILED:
-                return result.detail
-    return ""
 
 
 def verdict(regression: Regression, where: str) -> str:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -46,7 +47,16 @@ CREATE TABLE result (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[Migration, ...] = (_VERSION_1,)
+_VERSION_2 = """
+CREATE TABLE sources (digest TEXT PRIMARY KEY, paths BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE reading (
+    key TEXT PRIMARY KEY,
+    digest TEXT NOT NULL REFERENCES sources (digest)
+) WITHOUT ROWID;
+CREATE TABLE inherited (key TEXT PRIMARY KEY, parent TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2)
 """See schema.py. What tests/test_schema.py has of a version is how users' stores are."""
 
 
@@ -130,31 +140,75 @@ class Store:
             raise sqlite3.DatabaseError(str(error)) from None
         return tuple(one for one in found if isinstance(one, dict) and one.get("kind") == kind)
 
+    def keep_reading(self, key: str, paths: Iterable[str]) -> None:
+        """Remember which files of the source tree the runs under a key have read."""
+        blob = zlib.compress("\n".join(sorted(paths)).encode(errors="surrogateescape"))
+        digest = hashlib.sha256(blob).hexdigest()
+        with self.database:
+            self.database.execute("INSERT OR IGNORE INTO sources VALUES (?, ?)", (digest, blob))
+            self.database.execute("INSERT OR REPLACE INTO reading VALUES (?, ?)", (key, digest))
+
+    def reading(self, key: str) -> frozenset[str] | None:
+        """What keep_reading() was told; None where nothing is known."""
+        row = self.database.execute(
+            "SELECT paths FROM sources JOIN reading USING (digest) WHERE key = ?", (key,)
+        ).fetchone()
+        if row is None:
+            return None
+        try:
+            text = zlib.decompress(row[0]).decode(errors="surrogateescape")
+        except zlib.error as error:
+            raise sqlite3.DatabaseError(str(error)) from None
+        return frozenset(text.split("\n"))
+
+    def inherit(self, inputs: Mapping[str, str], parent: str) -> None:
+        """Store what the key parent has under these inputs, too: they cannot differ in it."""
+        key = key_of(inputs)
+        attempts = self.attempts(parent)
+        with self.database:
+            self.database.execute(
+                "INSERT OR REPLACE INTO reading SELECT ?, digest FROM reading WHERE key = ?",
+                (key, parent),
+            )
+            self.database.execute("INSERT OR REPLACE INTO inherited VALUES (?, ?)", (key, parent))
+            for attempt in attempts:
+                self._insert(inputs, attempt)
+
+    def is_inherited(self, key: str) -> bool:
+        """Whether what is stored under a key is another key's."""
+        found = self.database.execute("SELECT 1 FROM inherited WHERE key = ?", (key,))
+        return found.fetchone() is not None
+
     def add(self, inputs: Mapping[str, str], attempt: Attempt, *, replace: bool = False) -> None:
         """Store an attempt, all or nothing; replace: in place of all that its key has."""
         with self.database:
             if replace:
                 self.database.execute("DELETE FROM run WHERE key = ?", (key_of(inputs),))
-            cursor = self.database.execute(
-                "INSERT INTO run (key, inputs, outcome, started, seconds, log, detail)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    key_of(inputs),
-                    json.dumps(inputs, sort_keys=True),
-                    attempt.outcome.value,
-                    attempt.started,
-                    attempt.seconds,
-                    attempt.log,
-                    attempt.detail,
-                ),
-            )
-            self.database.executemany(
-                "INSERT INTO result (run, position, name, status, detail) VALUES (?, ?, ?, ?, ?)",
-                [
-                    (cursor.lastrowid, position, result.name, result.verdict.value, result.detail)
-                    for position, result in enumerate(attempt.results)
-                ],
-            )
+                self.database.execute("DELETE FROM inherited WHERE key = ?", (key_of(inputs),))
+            self._insert(inputs, attempt)
+
+    def _insert(self, inputs: Mapping[str, str], attempt: Attempt) -> None:
+        """Store an attempt in the transaction that is open."""
+        cursor = self.database.execute(
+            "INSERT INTO run (key, inputs, outcome, started, seconds, log, detail)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                key_of(inputs),
+                json.dumps(inputs, sort_keys=True),
+                attempt.outcome.value,
+                attempt.started,
+                attempt.seconds,
+                attempt.log,
+                attempt.detail,
+            ),
+        )
+        self.database.executemany(
+            "INSERT INTO result (run, position, name, status, detail) VALUES (?, ?, ?, ?, ?)",
+            [
+                (cursor.lastrowid, position, result.name, result.verdict.value, result.detail)
+                for position, result in enumerate(attempt.results)
+            ],
+        )
 
     def _results(self, run: int) -> tuple[Result, ...]:
         rows = self.database.execute(

@@ -40,6 +40,10 @@ class Kind(Enum):
 
     KUNIT = "kunit"
     KSELFTEST = "kselftest"
+    COMMAND = "command"
+    """A command of the user's, which judges a source tree by its exit status."""
+    COMPILE = "compile"
+    """Nothing runs: what compilers and checkers say is compared."""
 
 
 class Condition(NamedTuple):
@@ -95,7 +99,7 @@ class Suite:
     For kselftest only: machine: the file with the virtual machine's spec, None for the
     tool's default; programs: the collection's TEST_GEN_FILES that are built, none for all;
     modules: directories of kernel-test-modules/ whose modules the tests use; environment:
-    NAME=VALUE for the tests.
+    NAME=VALUE for the tests. command: of Kind.COMMAND, as argv (see commandrun.py).
     """
 
     name: str
@@ -114,6 +118,12 @@ class Suite:
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it only compiles."""
+        return self.kind is Kind.COMPILE
 
     @property
     def collection(self) -> str:
@@ -141,14 +151,17 @@ def read_suite(directory: Path) -> Suite:
     top = read_toml(directory / SUITE_FILE, "the description of a test suite")
     top.only(["suite", "conditions", "file", "edit"])
     suite = top.table("suite")
-    kinds = {kind.value: kind for kind in Kind}
+    readers = {
+        Kind.KUNIT.value: _read_kunit,
+        Kind.KSELFTEST.value: _read_kselftest,
+        Kind.COMMAND.value: _read_command,
+    }
     kind = suite.string("kind", Kind.KUNIT.value)
-    if kind not in kinds:
-        raise suite.error("kind", f"no such kind: {kind}", f"known: {', '.join(kinds)}")
-    read = _read_kunit if kinds[kind] is Kind.KUNIT else _read_kselftest
+    if kind not in readers:
+        raise suite.error("kind", f"no such kind: {kind}", f"known: {', '.join(readers)}")
     if not NAME.fullmatch(suite.string("name")):
         raise suite.error("name", "must be letters, digits, '.', '_' and '-'")
-    return read(top, suite, directory)
+    return readers[kind](top, suite, directory)
 
 
 _COMMON = ("name", "kind", "title", "filter", "arches", "kernel_args", "timeout", "attempts")
@@ -198,6 +211,27 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
         programs=suite.strings("programs"),
         modules=suite.strings("modules"),
         environment=suite.strings("environment"),
+    )
+
+
+def _read_command(top: Table, suite: Table, directory: Path) -> Suite:
+    suite.only(["name", "kind", "title", "arches", "timeout", "attempts", "command"])
+    command = suite.strings("command", None)
+    if not command:
+        raise suite.error("command", "must be a program and its arguments")
+    return Suite(
+        name=suite.string("name"),
+        directory=directory,
+        title=suite.string("title"),
+        filter="",
+        configs=(),
+        arches=suite.strings("arches", ("host",)),
+        files=_read_files(top, directory),
+        edits=_read_edits(top, directory),
+        timeout=suite.integer("timeout", 900, minimum=1),
+        attempts=suite.integer("attempts", 1, minimum=1),
+        kind=Kind.COMMAND,
+        command=command,
     )
 
 

@@ -1,0 +1,252 @@
+"""The table of a regression run: rows are revisions, columns are suites on an arch and a
+config, and a cell is what a row came to in a column, compared with the row before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from memdesc_tool import kconfig
+from memdesc_tool.baseline import (
+    BAD,
+    RUN,
+    Change,
+    Known,
+    cases_of,
+    compare,
+    is_case,
+    worst,
+)
+from memdesc_tool.kconfig import Fragment
+from memdesc_tool.results import Attempt, Outcome, Verdict
+from memdesc_tool.suites import Suite
+
+
+@dataclass(frozen=True)
+class Row:
+    """A revision to test: number 0 is the base; label is for people; commit is its state."""
+
+    number: int
+    label: str
+    commit: str
+
+
+class Strategy(Enum):
+    """Which rows of a column are run."""
+
+    EVERY = "every"
+    ENDS = "ends"
+    """The first and the last; what differs is put down to the last."""
+    BISECT = "bisect"
+    """The first and the last, and between two rows that differ the one in the middle."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a column's kernel differs from what suite and arch ask for.
+
+    name: for people, "" for no difference; base: make's target that the config begins with
+    ("defconfig"), "" for none; fragments: laid over everything else, in order;
+    make_options: X=Y for make (LLVM=1, W=1).
+    """
+
+    name: str = ""
+    base: str = ""
+    fragments: tuple[Path, ...] = ()
+    make_options: tuple[str, ...] = ()
+
+    @property
+    def fragment(self) -> Fragment:
+        return Fragment().merge(*(kconfig.read(path) for path in self.fragments))
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What of it could change an outcome; nothing for the plain variant."""
+        parts = {"base": self.base, "variant": self.fragment.key if self.fragments else "",
+                 "make": " ".join(self.make_options)}  # fmt: skip
+        return {name: value for name, value in parts.items() if value}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A suite on an arch, in a variant of its config."""
+
+    suite: Suite
+    arch: str
+    strategy: Strategy = Strategy.EVERY
+    variant: Variant = Variant()
+
+    @property
+    def name(self) -> str:
+        variant = f"+{self.variant.name}" if self.variant.name else ""
+        return f"{self.suite.name}/{self.arch}{variant}"
+
+    @property
+    def fragment(self) -> Fragment:
+        """The options that suite and variant ask for."""
+        own = Fragment().merge(*(kconfig.read(path) for path in self.suite.configs))
+        return own.merge(self.variant.fragment)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row's results in a column, compared with the last row before it that was run.
+
+    cases: verdicts by case over all attempts; changes: of cases that are not known
+    failures; known: failing cases that are; inherited: not run, since what the patch
+    changes is nothing that the run before had read.
+    """
+
+    row: Row
+    column: Column
+    attempts: tuple[Attempt, ...]
+    cases: Mapping[str, tuple[Verdict, ...]]
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
+    inherited: bool = False
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """Cases that fail and are not known to."""
+        return tuple(
+            name
+            for name, verdicts in self.cases.items()
+            if worst(verdicts) is Verdict.FAILED and name not in self.known
+        )
+
+    @property
+    def flaky(self) -> tuple[str, ...]:
+        """Cases that attempts on the same inputs disagree about."""
+        return tuple(name for name, verdicts in self.cases.items() if len(set(verdicts)) > 1)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many cases came to verdict."""
+        return sum(
+            worst(verdicts) is verdict for name, verdicts in self.cases.items() if is_case(name)
+        )
+
+    @property
+    def broken(self) -> Outcome | None:
+        """The first way in which a run did not come to its end; None where all did."""
+        return next((a.outcome for a in self.attempts if a.outcome is not Outcome.RAN), None)
+
+    def detail(self, case: str) -> str:
+        """Why a case failed, in a few words; empty where it did not or nothing is known."""
+        for attempt in reversed(self.attempts):
+            if case == RUN:
+                return attempt.detail or attempt.outcome.value
+            for result in attempt.results:
+                if result.name == case and result.verdict is Verdict.FAILED:
+                    return result.detail
+        return ""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A cell that could not be run, for reasons that are not the kernel's."""
+
+    row: Row
+    column: Column
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What a walk found. cells: by row number, then column name; rows that a column's
+    strategy left out have none. troubles: columns that could not be walked to their end.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    cells: Mapping[tuple[int, str], Cell]
+    unmatched: tuple[Known, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+    def of_row(self, row: Row) -> tuple[Cell, ...]:
+        every = (self.cells.get((row.number, column.name)) for column in self.columns)
+        return tuple(cell for cell in every if cell)
+
+    def changed(self, *wanted: Change) -> tuple[tuple[Cell, str, Change], ...]:
+        """The (cell, case, change) of every change that is one of wanted."""
+        return tuple(
+            (cell, case, change)
+            for row in self.rows
+            for cell in self.of_row(row)
+            for case, change in cell.changes.items()
+            if change in wanted
+        )
+
+    @property
+    def regressed(self) -> tuple[tuple[Cell, str, Change], ...]:
+        return self.changed(*BAD)
+
+    @property
+    def failing_at_tip(self) -> tuple[tuple[Cell, str], ...]:
+        """Cases that still fail after the last patch; of a column that only compiles, those
+        that the base did not have.
+        """
+        return tuple(
+            (cell, case)
+            for cell in self.of_row(self.rows[-1])
+            for case in cell.failing
+            if not (cell.column.suite.compiles and self._failed_on_base(cell, case))
+        )
+
+    def _failed_on_base(self, cell: Cell, case: str) -> bool:
+        first = self.cells.get((self.rows[0].number, cell.column.name))
+        return first is not None and case in first.failing
+
+    @property
+    def passed_anything(self) -> bool:
+        """Whether a case passed after the last patch, in every column."""
+        return all(cell.count(Verdict.PASSED) for cell in self.of_row(self.rows[-1]))
+
+    @property
+    def good(self) -> bool:
+        return not self.regressed and not self.failing_at_tip and self.passed_anything
+
+
+def cell_of(
+    row: Row,
+    column: Column,
+    attempts: tuple[Attempt, ...],
+    before: Sequence[Cell],
+    known: Iterable[Known],
+    *,
+    inherited: bool = False,
+) -> Cell:
+    """The cell of these attempts; before: the column's cells of the rows before, in order."""
+    cases = cases_of(attempts)
+    listed = tuple(
+        case
+        for case, verdicts in cases.items()
+        if worst(verdicts) is Verdict.FAILED and any(k.covers(case, column.name) for k in known)
+    )
+    changes = _changes(before, attempts, cases)
+    kept = {name: change for name, change in changes.items() if name not in listed}
+    return Cell(row, column, attempts, cases, kept, listed, inherited)
+
+
+def _changes(
+    before: Sequence[Cell],
+    attempts: tuple[Attempt, ...],
+    cases: Mapping[str, tuple[Verdict, ...]],
+) -> dict[str, Change]:
+    """What changed from the cells before (of one column, in order) to these attempts.
+
+    Cases are compared with the last revision that could be built, so that a patch that
+    cannot hides nothing; whether the run came to its end, with the parent itself.
+    """
+    if not before:
+        return {}
+    changes = {}
+    if not any(attempt.outcome is Outcome.BUILD_FAILED for attempt in attempts):
+        built = [cell for cell in before if cell.broken is not Outcome.BUILD_FAILED]
+        changes = compare(built[-1].cases, cases) if built else {}
+    changes.pop(RUN, None)
+    ended = [{RUN: c[RUN]} if RUN in c else {} for c in (before[-1].cases, cases)]
+    return {**compare(*ended), **changes}

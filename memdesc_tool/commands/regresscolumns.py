@@ -1,0 +1,120 @@
+"""What memdesc-tool regress is to test: from a matrix file, or from the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from memdesc_tool.cells import Column, Strategy
+from memdesc_tool.commands.regressoptions import DEFAULT_MATRIX, Options
+from memdesc_tool.errors import UserError
+from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix
+from memdesc_tool.project import Project
+from memdesc_tool.series import Stack
+from memdesc_tool.suites import Kind, Suite, find_suite, suites_of
+
+COMMAND_TIMEOUT = 3600
+"""Seconds that --command may take for a revision."""
+
+
+def columns_of(
+    project: Project | None, stack: Stack, options: Options
+) -> tuple[tuple[Column, ...], tuple[Skipped, ...]]:
+    """What is to be tested, and what this machine has no toolchain for. Raises UserError."""
+    if options.matrix:
+        return _of_matrix(project, stack, options)
+    suites = _suites(project, stack, options)
+    if not suites:
+        raise UserError(
+            "no suite is named by the series",
+            "give --suite, --kunitconfig and --filter, --command or --matrix",
+        )
+    columns = [
+        Column(suite, arch, _strategy(suite, options))
+        for suite in suites
+        for arch in _arches(suite, options)
+    ]
+    if not columns:
+        raise UserError(f"no suite runs on {', '.join(options.arches)}", "choose another --arch")
+    return tuple(dict.fromkeys(columns)), ()
+
+
+def _of_matrix(
+    project: Project | None, stack: Stack, options: Options
+) -> tuple[tuple[Column, ...], tuple[Skipped, ...]]:
+    suites = _suites(project, stack, options, every=True)
+    own = project.patches / MATRIX_FILE if project else None
+    if options.matrix != DEFAULT_MATRIX:
+        path = Path(str(options.matrix))
+    else:
+        path = own if own and own.exists() else DEFAULT
+    matrix = read_matrix(path, suites, options.arches)
+    columns = matrix.columns
+    if options.strategy:
+        strategy = Strategy(options.strategy)
+        columns = tuple(replace(column, strategy=strategy) for column in columns)
+    return columns, matrix.skipped
+
+
+def _strategy(suite: Suite, options: Options) -> Strategy:
+    if options.strategy:
+        return Strategy(options.strategy)
+    if suite.kind is Kind.KSELFTEST and not options.every:
+        return Strategy.ENDS
+    return Strategy.EVERY
+
+
+def _arches(suite: Suite, options: Options) -> tuple[str, ...]:
+    """Where a suite runs. A kselftest takes of --arch what it says that it runs on: --arch um
+    beside --vm is meant for the others.
+    """
+    if suite.kind is Kind.COMMAND:
+        return suite.arches
+    if suite.kind is Kind.KUNIT or not options.arches:
+        return options.arches or suite.arches
+    return tuple(arch for arch in options.arches if arch in suite.arches)
+
+
+def _suites(
+    project: Project | None, stack: Stack, options: Options, *, every: bool = False
+) -> list[Suite]:
+    """The suites that the options name; every: those of all kinds."""
+    if options.command:
+        return [_command(options.command)]
+    if options.kunitconfigs:
+        if options.suites:
+            raise UserError("give either --suite or --kunitconfig")
+        return [
+            Suite(
+                name=options.filter_glob or "kunit",
+                directory=Path.cwd(),
+                title="KUnit suites of the tree",
+                filter=options.filter_glob or "*",
+                configs=tuple(path.absolute() for path in options.kunitconfigs),
+            )
+        ]
+    if options.filter_glob:
+        raise UserError("--filter needs --kunitconfig", "a suite has a filter of its own")
+    if project is None:
+        return []
+    if options.suites:
+        return [find_suite(project.root, name) for name in options.suites]
+    kinds = [Kind.KUNIT, Kind.COMMAND]
+    if options.vm or every:
+        kinds.append(Kind.KSELFTEST)
+    return list(suites_of(project.root, stack.suites, *kinds))
+
+
+def _command(words: str) -> Suite:
+    """The suite that --command stands for."""
+    return Suite(
+        name="command",
+        directory=Path.cwd(),
+        title=words,
+        filter="",
+        configs=(),
+        arches=("host",),
+        kind=Kind.COMMAND,
+        command=("sh", "-c", words),
+        timeout=COMMAND_TIMEOUT,
+    )

@@ -1,0 +1,74 @@
+"""What memdesc-tool regress prints and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from memdesc_tool import formats, report
+from memdesc_tool.baseline import BAD
+from memdesc_tool.blame import Finding, findings
+from memdesc_tool.cache import write_atomic
+from memdesc_tool.cells import Regression
+from memdesc_tool.commands.regressoptions import Options
+from memdesc_tool.console import err, interactive, out, warn
+from memdesc_tool.errors import FailedError
+from memdesc_tool.matrix import Skipped
+from memdesc_tool.results import Outcome
+from memdesc_tool.series import Numbered
+from memdesc_tool.tree import Base
+
+
+def write_files(found: Regression, every: Sequence[Finding], options: Options) -> None:
+    """What --junit, --json and --annotations ask for."""
+    if options.junit:
+        write_atomic(options.junit, formats.junit(found))
+    if options.json:
+        write_atomic(options.json, formats.as_json(found, every))
+    if options.annotations and (text := formats.annotated(every, options.annotations)):
+        out.print(text, markup=False)
+
+
+def print_found(
+    found: Regression, every: Sequence[Finding], skipped: Iterable[Skipped], base: Base
+) -> None:
+    """The table, what changed, and the verdict."""
+    if found.cells:
+        out.print(report.table(found))
+        for text in report.details(found, every):
+            out.print(text)
+    for one in skipped:
+        err.print(f"memdesc-tool: not run: {one.column.name}: {one.why}", markup=False)
+    for trouble in found.troubles if not found.good or len(found.troubles) > 1 else ():
+        warn(f"not finished: {trouble.message}")
+    for entry in found.unmatched if not found.troubles else ():
+        err.print(
+            f"memdesc-tool: known failure {entry.case} on {entry.where} fails nowhere any more;"
+            f" its entry can go ({entry.remove_when})",
+            markup=False,
+        )
+    if interactive():
+        out.print()
+    if found.cells:
+        out.print(report.verdict(found, base.origin), markup=False)
+
+
+def print_without(found: Regression, left_out: Numbered) -> bool:
+    """What turns red without a patch; whether nothing does."""
+    out.print(report.table(found))
+    for cell in found.of_row(found.rows[-1]):
+        if cell.broken is Outcome.BUILD_FAILED:
+            raise FailedError(
+                f"nothing can be said: without patch {left_out.number} {cell.column.name} does"
+                f" not build: {cell.attempts[-1].detail}",
+                f"its output: {cell.attempts[-1].log}",
+            )
+    for text in report.details(found, findings(found), base=False):
+        out.print(text)
+    red = found.changed(*BAD)
+    guarded = (
+        ("1 case turns red" if len(red) == 1 else f"{len(red)} cases turn red")
+        if red
+        else ("no case turns red: nothing guards it")
+    )
+    out.print(f"without {left_out.label}: {guarded}", markup=False)
+    return not red

@@ -1,0 +1,222 @@
+"""Cells of a regression run in which nothing runs: objects are compiled and checked.
+
+A case of such a cell is a warning (warning.py), or an object that does not compile. What is
+compiled are the directories of the sources that the series touches, or the whole kernel.
+Make compiles again what a patch touches or whose dependencies it touches; every object keeps
+the warnings that it was last compiled with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from memdesc_tool import arch as architectures
+from memdesc_tool import build as building
+from memdesc_tool import buildlog, kconfig, kunit, process
+from memdesc_tool.arch import DATA, Arch, Toolchain
+from memdesc_tool.build import BuildRequest, usable_cpus
+from memdesc_tool.cells import Column
+from memdesc_tool.console import Progress
+from memdesc_tool.kconfig import Fragment
+from memdesc_tool.reading import files_read
+from memdesc_tool.results import Attempt, Outcome, Result, Verdict
+from memdesc_tool.suites import Kind, Suite
+from memdesc_tool.warning import ObjectLog, State, object_case, read_log
+from memdesc_tool.workspace import Workspace
+
+OBJECTS, KERNEL = "objects", "kernel"
+DEPTHS = (OBJECTS, KERNEL)
+COMPILED, NOTHING = "compiled", "0 objects"
+"""The case that says how many objects there are."""
+
+_SRCARCH = {"x86_64": ("x86",), "i386": ("x86",), "um": ("um", "x86")}
+_NOT_COMPILED = {"Documentation", "tools", "scripts", "include", "samples", "LICENSES", "rust"}
+
+
+def compile_suite(depth: str, wishes: Iterable[Path] = ()) -> Suite:
+    """The suite that compiles; depth: one of DEPTHS; wishes: fragments not insisted on."""
+    return Suite(
+        name="compile",
+        directory=DATA,
+        title="what compilers and checkers say",
+        filter=depth,
+        configs=tuple(wishes),
+        kind=Kind.COMPILE,
+    )
+
+
+def directories(paths: Iterable[str], arch: Arch) -> tuple[str, ...]:
+    """The directories whose objects show what a change of these files does, outermost only."""
+    own = _SRCARCH.get(arch.make_arch, (arch.make_arch,))
+    found = set()
+    for path in map(PurePosixPath, paths):
+        parts = path.parts[:-1]
+        if not parts or parts[0] in _NOT_COMPILED:
+            continue
+        if parts[0] == "arch" and (len(parts) < 3 or parts[1] not in own or "include" in parts):
+            continue
+        found.add(f"{'/'.join(parts)}/")
+    return tuple(
+        sorted(one for one in found if not any(one != o and one.startswith(o) for o in found))
+    )
+
+
+@dataclass(frozen=True)
+class CompileRunner:
+    """Runs cells by compiling; see filling.Runner. paths: what the series touches."""
+
+    workspace: Workspace
+    progress: Progress
+    paths: tuple[str, ...]
+    jobs: int | None = None
+
+    def inputs(self, column: Column, tree: str) -> Mapping[str, str]:
+        """All that could change the outcome of a column on a tree."""
+        arch = architectures.load(column.arch)
+        options = column.variant.make_options
+        checks = any(option.startswith("C=") for option in options)
+        return {
+            "kind": "compile",
+            "tree": tree,
+            "arch": arch.name,
+            "arch config": arch.kconfig.key,
+            "config": _wishes(column).key,
+            "toolchain": architectures.toolchain(arch, options).key,
+            "checker": _sparse() if checks else "",
+            "depth": column.suite.filter,
+            "targets": " ".join(self._targets(column, arch)),
+            **column.variant.inputs,
+        }
+
+    def run(self, column: Column, source: Path, log_dir: Path, label: str) -> Attempt:
+        """Configure and compile. Raises InfraError."""
+        started = time.time()
+        arch = architectures.load(column.arch)
+        tools = architectures.toolchain(arch, column.variant.make_options)
+        request = self._request(column, arch, source, log_dir)
+        cache = self.workspace.cache
+        with cache.lock(kunit.build_lock(request.build_dir), on_wait=self.progress.note):
+            if not request.build_dir.exists():
+                cache.need_space(kunit.BUILD_BYTES, "a build directory")
+            with self.progress.step(f"{label}: compile {column.name}") as tell:
+                tell("configuration")
+                config = building.configure(request, tools)
+                if not config.ok:
+                    words = [str(one) for one in (*config.missing, *config.errors)]
+                    return Attempt(
+                        Outcome.CONFIG_FAILED, (), started, config.seconds,
+                        str(request.log_file), "; ".join(words),
+                    )  # fmt: skip
+                targets = [
+                    one for one in self._targets(column, arch)
+                    if not one.endswith("/") or _has_makefile(source / one)
+                ]  # fmt: skip
+                return _compile(_Job(request, targets, tools, started), tell)
+
+    def reading(self, column: Column, source: Path) -> frozenset[str] | None:
+        """What the objects in the column's build directory were made of."""
+        return files_read(self._build_dir(column), source)
+
+    def _targets(self, column: Column, arch: Arch) -> tuple[str, ...]:
+        if column.suite.filter == KERNEL:
+            return ("all",)
+        return directories(self.paths, arch)
+
+    def _build_dir(self, column: Column) -> Path:
+        arch, variant = architectures.load(column.arch), column.variant
+        fragment = _wishes(column).merge(variant.fragment)
+        options = (*variant.make_options, f"base={variant.base}", f"depth={column.suite.filter}")
+        return kunit.build_directory(self.workspace.builds, arch, fragment, options)
+
+    def _request(
+        self, column: Column, arch: Arch, source: Path, log_dir: Path
+    ) -> BuildRequest:  # fmt: skip
+        return BuildRequest(
+            source=source,
+            build_dir=self._build_dir(column),
+            arch=arch,
+            fragment=column.variant.fragment,
+            log_file=log_dir / "build.log",
+            make_options=column.variant.make_options,
+            jobs=self.jobs or usable_cpus(),
+            explain=False,
+            config_target=column.variant.base,
+            wishes=_wishes(column),
+        )
+
+
+@dataclass(frozen=True)
+class _Job:
+    request: BuildRequest
+    targets: list[str]
+    tools: Toolchain
+    started: float
+
+
+def _compile(job: _Job, tell: building.Tell) -> Attempt:
+    """Compile what make thinks necessary; a warning that an object did not have when it was
+    last compiled is believed when the object, compiled once more by itself, shows it again.
+    """
+    request = job.request
+    state = State(request.build_dir, request.source)
+    before = dict(state.warnings)
+    said, status = _make(job, state, tell)
+    if doubtful := [
+        name for name, every in said.warnings.items()
+        if name in before and name not in said.failed and set(every) - set(before[name])
+    ]:  # fmt: skip
+        for name in doubtful:
+            (request.build_dir / name).unlink(missing_ok=True)
+        again, _ = _make(job, state, tell)
+        for name in doubtful:
+            kept = tuple(one for one in said.warnings[name] if one in again.warnings.get(name, ()))
+            state.warnings[name] = kept
+    state.end()
+    results = _results(said, state, request.build_dir)
+    log, seconds = str(request.log_file), time.time() - job.started
+    if status and not said.failed and (said.lost or results[0].detail == NOTHING):
+        why = str(buildlog.errors(request.log_file, request.source)[0])
+        return Attempt(Outcome.BUILD_FAILED, (), job.started, seconds, log, why)
+    return Attempt(Outcome.RAN, tuple(results), job.started, seconds, log)
+
+
+def _make(job: _Job, state: State, tell: building.Tell) -> tuple[ObjectLog, int]:
+    begin = state.begin(job.request.log_file)
+    done = building.compile_targets(job.request, job.targets, job.tools, tell)
+    said = read_log(job.request.log_file, job.request.source, begin)
+    state.update(said)
+    return said, done.status
+
+
+def _results(said: ObjectLog, state: State, build_dir: Path) -> list[Result]:
+    objects = sum(
+        1 for path in build_dir.rglob(".*.o.cmd") if path.relative_to(build_dir).parts[0]
+        not in ("scripts", "tools")
+    )  # fmt: skip
+    results = [Result(COMPILED, Verdict.PASSED, f"{objects} objects")]
+    results += [
+        Result(object_case(name), Verdict.FAILED, why) for name, why in sorted(said.failed.items())
+    ]
+    seen: dict[str, str] = {}
+    for name, warned in state.current():
+        if name not in said.failed:
+            seen.setdefault(warned.name, f"{warned.where} ({name})")
+    return results + [Result(name, Verdict.FAILED, where) for name, where in seen.items()]
+
+
+def _wishes(column: Column) -> Fragment:
+    """What compile-only kernels are asked for: no -Werror, and the series' own options."""
+    own = [kconfig.read(path) for path in column.suite.configs]
+    return kconfig.read(DATA / "kconfig" / "compile.config").merge(*own)
+
+
+def _has_makefile(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in ("Makefile", "Kbuild"))
+
+
+def _sparse() -> str:
+    done = process.capture(["sparse", "--version"], cwd=Path.cwd(), timeout=30)
+    return f"sparse {done.output.strip()}"

@@ -1,0 +1,142 @@
+"""A regression run as JUnit XML, JSON, and annotations of a CI. Renders; decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from memdesc_tool.baseline import BAD, WARNING, worst
+from memdesc_tool.blame import Finding
+from memdesc_tool.cells import Cell, Regression
+from memdesc_tool.flakiness import rate_of
+from memdesc_tool.junit import xml_text
+from memdesc_tool.results import Verdict
+
+GITHUB, GITLAB = "github", "gitlab"
+ANNOTATIONS = (GITHUB, GITLAB)
+
+
+def junit(found: Regression) -> bytes:
+    """A suite for every cell, named by patch and column; a regression is a failure, and so is
+    what fails on the base. Known failures and cases that chance explains are skipped.
+    """
+    xml = JUnitXml()
+    for row in found.rows:
+        for cell in found.of_row(row):
+            suite = TestSuite(xml_text(f"{row.label}: {cell.column.name}"))
+            suite.add_testcases([_case(cell, name) for name in cell.cases])
+            xml.add_testsuite(suite)
+    plain: Any = xml  # junitparser has no types
+    plain.update_statistics()
+    written: bytes = plain.tostring()
+    return written
+
+
+def _case(cell: Cell, name: str) -> TestCase:
+    case = TestCase(xml_text(name), xml_text(cell.column.name))
+    verdict, change = worst(cell.cases[name]), cell.changes.get(name)
+    text = xml_text(f"{change.value if change else verdict.value}: {cell.detail(name)}")
+    if name in cell.known:
+        case.result = [Skipped(f"known to fail: {xml_text(cell.detail(name))}")]
+    elif verdict is Verdict.FAILED:
+        case.result = [Failure(text, change.value if change else "failed")]
+    elif verdict is Verdict.SKIPPED:
+        case.result = [Skipped(text)]
+    return case
+
+
+def as_json(found: Regression, every: Sequence[Finding]) -> bytes:
+    """Everything: rows, columns, cells with cases, changes and rates, findings, troubles."""
+    data = {
+        "good": found.good and not found.troubles,
+        "rows": [
+            {"number": row.number, "label": row.label, "commit": row.commit} for row in found.rows
+        ],
+        "columns": [column.name for column in found.columns],
+        "cells": [_json_cell(cell) for row in found.rows for cell in found.of_row(row)],
+        "findings": [_json_finding(one) for one in every],
+        "failing_at_tip": [
+            {"column": cell.column.name, "case": case} for cell, case in found.failing_at_tip
+        ],
+        "troubles": [
+            {"row": one.row.number, "column": one.column.name, "message": one.message}
+            for one in found.troubles
+        ],
+    }
+    return json.dumps(data, indent=1).encode() + b"\n"
+
+
+def _json_cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "row": cell.row.number,
+        "column": cell.column.name,
+        "inherited": cell.inherited,
+        "outcomes": [attempt.outcome.value for attempt in cell.attempts],
+        "seconds": [round(attempt.seconds, 3) for attempt in cell.attempts],
+        "logs": [attempt.log for attempt in cell.attempts],
+        "cases": {name: [one.value for one in every] for name, every in cell.cases.items()},
+        "changes": {name: change.value for name, change in cell.changes.items()},
+        "known": list(cell.known),
+        "flaky": {name: _json_rate(cell, name) for name in cell.flaky},
+    }
+
+
+def _json_rate(cell: Cell, name: str) -> dict[str, Any]:
+    rate = rate_of(cell.cases[name])
+    return {"failures": rate.failures, "runs": rate.runs, "probability": round(rate.estimate, 4),
+            "interval": [round(one, 4) for one in rate.interval]}  # fmt: skip
+
+
+def _json_finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "row": finding.row.number,
+        "patch": finding.row.label,
+        "change": finding.change.value,
+        "case": finding.case,
+        "columns": list(finding.columns),
+        "detail": finding.detail,
+        "file": finding.file,
+        "line": finding.line,
+        "hunk": finding.hunk,
+    }
+
+
+def annotated(every: Sequence[Finding], kind: str) -> str:
+    """What is bad as workflow commands of GitHub (kind "github"), or as a code-quality report
+    of GitLab ("gitlab", JSON). Empty for GitHub where nothing is.
+    """
+    bad = [one for one in every if one.change in BAD]
+    if kind == GITLAB:
+        return json.dumps([_gitlab(one) for one in bad], indent=1)
+    return "\n".join(_github(bad))
+
+
+def _github(bad: list[Finding]) -> Iterator[str]:
+    for one in bad:
+        level = "warning" if one.case.startswith(WARNING) else "error"
+        place = f" file={_property(one.file)},line={one.line or 1}," if one.file else " "
+        title = _property(f"{one.change.value} by {one.row.label}")
+        text = f"{', '.join(one.columns)}: {one.case} {one.detail}".strip()
+        yield f"::{level}{place}title={title}::{_message(text)}"
+
+
+def _message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _gitlab(one: Finding) -> dict[str, Any]:
+    return {
+        "description": f"{one.change.value} by {one.row.label}: {one.case} "
+        f"({', '.join(one.columns)})",
+        "check_name": "memdesc-tool regress",
+        "fingerprint": one.fingerprint,
+        "severity": "minor" if one.case.startswith(WARNING) else "critical",
+        "location": {"path": one.file or "Makefile", "lines": {"begin": one.line or 1}},
+    }

@@ -1,0 +1,243 @@
+"""A column of a regression run on its way through the rows: which are run, which inherited,
+and which run again until a suspected regression is beyond doubt.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from memdesc_tool.baseline import Change, Known, cases_of, compare
+from memdesc_tool.cells import Cell, Column, Row, Strategy, Trouble, cell_of
+from memdesc_tool.console import Progress
+from memdesc_tool.errors import InfraError
+from memdesc_tool.filling import DEFAULT_PATIENCE, Filler, Patience, Planned, Runner, enough, plan
+from memdesc_tool.flakiness import Rate, rate_of, repeats
+from memdesc_tool.reading import Touched, cannot_differ
+from memdesc_tool.results import Attempt, Outcome, Store
+from memdesc_tool.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same during a walk; see regress.walk()."""
+
+    workspace: Workspace
+    store: Store
+    runner: Runner
+    rows: Sequence[Row]
+    known: tuple[Known, ...] = ()
+    rerun: bool = False
+    patience: Patience = DEFAULT_PATIENCE
+    progress: Progress | None = None
+
+    def filler(self, label: str) -> Filler:
+        return Filler(self.workspace, self.store, self.runner, self.patience, label, self.progress)
+
+
+class Stopped(Exception):
+    """A column cannot be walked on."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
+@dataclass
+class Meter:
+    """How far a walk is, in cells."""
+
+    total: int = 0
+    done: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        """Like "[3/12, about 4 min left]"."""
+        far = f"{self.done + 1}/{max(self.total, self.done + 1)}"
+        if self.done and self.total > self.done:
+            left = (time.monotonic() - self.begun) / self.done * (self.total - self.done)
+            far += f", about {left / 60:.0f} min" if left >= 90 else f", about {left:.0f} s"
+            far += " left"
+        return f"[{far}]"
+
+
+class Lane:
+    """A column and the rows of it that were visited."""
+
+    def __init__(self, bench: Bench, column: Column, meter: Meter) -> None:
+        self._bench, self._column, self._meter = bench, column, meter
+        last = len(bench.rows) - 1
+        every = column.strategy is Strategy.EVERY
+        self._first = tuple(range(last + 1)) if every else tuple(sorted({0, last}))
+        self._plans: dict[int, Planned] = {}
+        self._visited: set[int] = set()
+
+    @property
+    def pending(self) -> int:
+        """How many cells are known to be missing."""
+        plans = [self._plan(index) for index in self._first]
+        return sum(self._bench.rerun or not enough(self._bench.store, one) for one in plans)
+
+    def walk(self) -> None:
+        """Visit the rows that the strategy asks for. Raises Stopped."""
+        for index in self._first:
+            self._visit(index)
+        if self._column.strategy is Strategy.BISECT and len(self._first) > 1:
+            self._between(self._first[0], self._first[-1])
+
+    def cells(self) -> Iterator[Cell]:
+        """The cells visited so far, in the order of the rows, compared."""
+        before: list[Cell] = []
+        store = self._bench.store
+        for index in sorted(self._visited):
+            planned = self._plan(index)
+            attempts = store.attempts(planned.key)
+            before.append(
+                cell_of(
+                    planned.row, planned.column, attempts, before, self._bench.known,
+                    inherited=store.is_inherited(planned.key),
+                )
+            )  # fmt: skip
+            yield before[-1]
+
+    def _plan(self, index: int) -> Planned:
+        if index not in self._plans:
+            bench, column = self._bench, self._column
+            self._plans[index] = plan(bench.workspace, bench.runner, bench.rows[index], column)
+        return self._plans[index]
+
+    def _attempts(self, index: int) -> tuple[Attempt, ...]:
+        return self._bench.store.attempts(self._plan(index).key)
+
+    # -- visiting ----------------------------------------------------------------------
+
+    def _between(self, low: int, high: int) -> None:
+        """Visit rows between two that differ until each difference has its row."""
+        if high - low < 2 or not self._differ(low, high):
+            return
+        middle = (low + high) // 2
+        self._visit(middle)
+        self._between(low, middle)
+        self._between(middle, high)
+
+    def _differ(self, low: int, high: int) -> bool:
+        before, after = (cases_of(self._attempts(index)) for index in (low, high))
+        return bool(compare(before, after))
+
+    def _visit(self, index: int) -> None:
+        bench, planned = self._bench, self._plan(index)
+        # What kept the base from being built may have been the machine: never held against it.
+        again = bench.rerun or (index == 0 and _not_built(self._attempts(index)))
+        if again or not (enough(bench.store, planned) or self._inherit(index)):
+            self._run(planned, f"{self._meter} {planned.row.label}", again=again)
+            self._meter.done += 1
+        self._visited.add(index)
+        if index == 0:
+            _refuse_broken_base(planned, self._attempts(index))
+
+    def _run(
+        self, planned: Planned, label: str, *, again: bool = False, more: bool = False
+    ) -> None:
+        """Fill a cell, or run it once more. Raises Stopped."""
+        filler = self._bench.filler(label)
+        try:
+            if more:
+                filler.once_more(planned)
+            else:
+                filler.fill(planned, replace=again)
+        except InfraError as error:
+            trouble = Trouble(planned.row, planned.column, error.message, error.hint)
+            raise Stopped(trouble) from None
+
+    def _inherit(self, index: int) -> bool:
+        """Store for a row what the one before it has, where nothing else can come of it."""
+        bench, planned = self._bench, self._plan(index)
+        before = [other for other in self._visited if other < index]
+        if not before:
+            return False
+        parent = self._plan(max(before))
+        same = {**parent.inputs, "tree": ""} == {**planned.inputs, "tree": ""}
+        read = bench.store.reading(parent.key) if same else None
+        if read is None or not enough(bench.store, parent):
+            return False
+        if not cannot_differ(_touched(bench.workspace, parent.commit, planned.commit), read):
+            return False
+        bench.store.inherit(planned.inputs, parent.key)
+        return True
+
+    # -- confirming --------------------------------------------------------------------
+
+    def confirm(self) -> None:
+        """Run suspected regressions again on patch and parent. Raises Stopped."""
+        limit = self._bench.patience.confirm
+        if not limit or self._column.suite.compiles:
+            return
+        visited = sorted(self._visited)
+        for parent, index in pairwise(visited):
+            for _ in range(2 * limit):
+                wanted = self._doubtful(parent, index, limit)
+                if wanted is None:
+                    break
+                planned = self._plan(wanted)
+                self._run(planned, f"confirming, {planned.row.label}", more=True)
+
+    def _doubtful(self, parent: int, index: int, limit: int) -> int | None:
+        """The row that has to run again until its suspected regressions are beyond doubt."""
+        cells = list(self.cells())
+        position = sorted(self._visited).index(index)
+        cell, before = cells[position], cells[:position]
+        if Outcome.BUILD_FAILED in (cell.broken, before[-1].broken):
+            return None  # compilers do not flake
+        for case, change in cell.changes.items():
+            if change not in (Change.REGRESSED, Change.FLAKY):
+                continue
+            now, past = rate_of(cell.cases[case]), rate_of(before[-1].cases.get(case, ()))
+            of_patch, of_parent = _wanted(now, past, _history(before, case), limit)
+            if len(cell.attempts) < of_patch:
+                return index
+            if len(before[-1].attempts) < of_parent:
+                return parent
+        return None
+
+
+def _history(before: Sequence[Cell], case: str) -> Rate:
+    """How often a case has failed on the rows before a patch."""
+    return sum((rate_of(one.cases.get(case, ())) for one in before), Rate(0, 0))
+
+
+def _wanted(now: Rate, past: Rate, history: Rate, limit: int) -> tuple[int, int]:
+    """How many runs of patch and parent settle whether a case regressed, limit at most.
+
+    The patch must fail so often in a row that the flakiness measured before it does not
+    explain it, and the parent pass as often. What disagrees with itself gets all there is.
+    """
+    if past.failures or now.failures not in (0, now.runs):
+        return limit, limit
+    return min(limit, repeats(history.estimate)), min(limit, repeats(1 - now.estimate))
+
+
+def _touched(workspace: Workspace, old: str, new: str) -> list[Touched]:
+    """The files that differ between two commits."""
+    words = workspace.scratch.run(
+        "diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new
+    ).split("\0")
+    return [
+        Touched(path, added=letter == "A")
+        for letter, path in zip(words[::2], words[1::2], strict=False)
+    ]
+
+
+def _not_built(attempts: Iterable[Attempt]) -> bool:
+    """Whether an attempt did not get as far as booting."""
+    return any(a.outcome in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED) for a in attempts)
+
+
+def _refuse_broken_base(planned: Planned, attempts: Iterable[Attempt]) -> None:
+    """A base that cannot be built says nothing about the patches. Raises Stopped."""
+    for attempt in attempts:
+        if attempt.outcome in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED):
+            row, column = planned.row, planned.column
+            said = f"{row.label}: {column.name}: {attempt.outcome.value}: {attempt.detail}"
+            raise Stopped(Trouble(row, column, said, f"its output: {attempt.log}"))

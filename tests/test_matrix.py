@@ -1,0 +1,243 @@
+"""regress --matrix: configs and architectures that are only compiled, with a real compiler."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GitTree, Ran, Tool
+from tests.fakekbuild import FILES, compiled, make_kbuild, make_range
+
+MATRIX = """\
+[[compile]]
+arches = ["x86_64", "i386"]
+configs = ["defconfig"]
+"""
+COUNT = FILES["mm/count.c"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> GitTree:
+    return make_kbuild(tmp_path / "kernel")
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> Path:
+    path = tmp_path / "my matrix.toml"
+    path.write_text(MATRIX)
+    return path
+
+
+def regress(tool: Tool, tree: GitTree, matrix: Path, *args: str | Path) -> Ran:
+    return tool("regress", "--tree", tree.path, "--range", "main..work", "--matrix", matrix, *args)
+
+
+def squeezed(ran: Ran) -> str:
+    return re.sub(" +", " ", ran.out)
+
+
+UNUSED = COUNT.replace("\treturn", "\tint unused;\n\n\treturn")
+WIDE = COUNT.replace("<< PAGE_BITS", "+ (int)(1UL << 40)")
+
+
+def test_a_warning_is_tied_to_patch_hunk_and_architectures(
+    tool: Tool, tree: GitTree, matrix: Path
+) -> None:
+    make_range(
+        tree,
+        ("say nothing", {"Documentation/pages.rst": "Pages!\n"}),
+        ("warn on 32 bits", {"mm/count.c": WIDE}),
+        ("warn everywhere", {"mm/count.c": WIDE.replace("\treturn", "\tint unused;\n\n\treturn")}),
+    )
+    ran = regress(tool, tree, matrix)
+    assert ran.status == 1, ran.err
+    text = squeezed(ran)
+    second = text.partition("2. warn on 32 bits:")[2].partition("3. warn everywhere:\n")
+    assert "compile/i386: warning: mm/count.c:count_pages: left shift count" in second[0]
+    assert "x86_64" not in second[0].partition("log:")[0]
+    assert "mm/count.c:5: @@ -2,5 +2,5 @@" in second[0]
+    assert (
+        "regressed compile/x86_64, compile/i386: warning: mm/count.c:count_pages: unused variable"
+        in second[2]
+    )
+    assert "shift" not in second[2]  # the old one is not new because its line has changed
+    assert "left_over" not in text  # what the base had is nobody's
+    assert "3 regressed" in ran.out
+
+
+def test_what_a_patch_cannot_change_is_not_compiled_again(
+    tool: Tool, tree: GitTree, matrix: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    make_range(
+        tree,
+        ("document", {"Documentation/pages.rst": "Pages!\n"}),
+        ("another architecture", {"arch/arm/pages.c": "not C either\n"}),
+        ("a header of one object", {"include/linux/other.h": "#define OTHER 2\n"}),
+        ("an object", {"mm/count.c": COUNT + "\n/* the end */\n"}),
+    )
+    one = ("--arch", "x86_64")
+    ran = regress(tool, tree, matrix, *one, "--json", tmp_path / "all.json")
+    assert ran.status == 0, ran.out + ran.err
+    first = ["mm/count.o", "mm/old.o", "mm/other.o"]
+    made = compiled(cache)
+    assert sorted(made[:3]) == first
+    assert made[3:5] == ["mm/other.o", "mm/count.o"]
+    assert len(made) == 5
+    cells = json.loads((tmp_path / "all.json").read_text())["cells"]
+    inherited = {(cell["row"], cell["inherited"]) for cell in cells}
+    assert inherited == {(0, False), (1, True), (2, True), (3, False), (4, False)}
+    assert regress(tool, tree, matrix, *one).status == 0
+    assert len(compiled(cache)) == 5
+
+    make_range(
+        tree,
+        ("document more", {"Documentation/pages.rst": "Pages!\n"}),
+        ("another architecture", {"arch/arm/pages.c": "not C either\n"}),
+        ("a header of one object", {"include/linux/other.h": "#define OTHER 2\n"}),
+        ("an object", {"mm/count.c": COUNT + "\n/* the very end */\n"}),
+    )
+    assert regress(tool, tree, matrix, *one).status == 0
+    assert compiled(cache)[5:] == ["mm/count.o"]
+
+
+def test_a_new_header_that_hides_another_is_no_bystander(
+    tool: Tool, tree: GitTree, matrix: Path
+) -> None:
+    make_range(tree, ("hide", {"mm/linux/pages.h": "int hidden;\n"}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert "= " not in ran.out
+    assert ran.status == 0, ran.out
+
+
+def test_moved_and_fixed_warnings(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    old = FILES["mm/old.c"]
+    moved = COUNT.replace("\treturn", "\tint left_over;\n\n\treturn")
+    make_range(
+        tree,
+        ("lines move", {"mm/old.c": "\n\n" + old}),
+        ("move", {"mm/old.c": old.replace("\tint left_over;\n\n", ""), "mm/count.c": moved}),
+        ("fix", {"mm/count.c": COUNT}),
+    )
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 0, ran.out
+    text = squeezed(ran)
+    assert "1. lines move:\n" not in text
+    after = text.partition("2. move:\n")[2].partition("3. fix:\n")
+    assert "moved compile/x86_64: warning: mm/count.c:count_pages: unused" in after[0]
+    assert "fixed compile/x86_64: warning: mm/count.c:count_pages: unused" in after[2]
+
+
+def test_an_object_that_does_not_compile(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    make_range(
+        tree,
+        ("break", {"mm/count.c": COUNT.replace("wanted <<", "wnated <<")}),
+        ("mend", {"mm/count.c": COUNT}),
+    )
+    ran = regress(tool, tree, matrix)
+    assert ran.status == 1
+    text = squeezed(ran)
+    assert "regressed compile/x86_64, compile/i386: object: mm/count.o" in text
+    assert "wnated" in text
+    assert "fixed compile/x86_64, compile/i386: object: mm/count.o" in text
+    assert "0 failing at the end" in text
+
+
+@pytest.mark.parametrize(("strategy", "rows"), [("ends", {0, 5}), ("bisect", {0, 2, 3, 4, 5})])
+def test_strategies(
+    tool: Tool, tree: GitTree, matrix: Path, tmp_path: Path, strategy: str, rows: set[int]
+) -> None:
+    steps = [(f"step {n}", {"mm/count.c": COUNT + f"/* {n} */\n"}) for n in range(1, 6)]
+    steps[2] = ("unused", {"mm/count.c": UNUSED})
+    steps[3:] = [(f"step {n}", {"mm/count.c": UNUSED + f"/* {n} */\n"}) for n in (4, 5)]
+    make_range(tree, *steps)
+    ran = regress(
+        tool, tree, matrix, "--arch", "x86_64", "--strategy", strategy, "--json", tmp_path / "j"
+    )
+    assert ran.status == 1
+    found = json.loads((tmp_path / "j").read_text())
+    assert {cell["row"] for cell in found["cells"]} <= rows
+    (finding,) = found["findings"]
+    assert finding["row"] == (3 if strategy == "bisect" else 5)
+
+
+def test_the_other_formats(tool: Tool, tree: GitTree, matrix: Path, tmp_path: Path) -> None:
+    make_range(tree, ("warn, 100%: everywhere", {"mm/count.c": UNUSED}))
+    files = ("--junit", tmp_path / "j.xml", "--json", tmp_path / "j.json")
+    ran = regress(tool, tree, matrix, *files, "--annotations", "github")
+    assert ran.status == 1
+    assert (
+        "::warning file=mm/count.c,line=5,title=regressed by 1. warn%2C 100%25%3A everywhere::"
+        "compile/x86_64, compile/i386: warning: mm/count.c:count_pages: unused variable" in ran.out
+    )
+    xml = (tmp_path / "j.xml").read_text()
+    assert 'name="1. warn, 100%: everywhere: compile/i386"' in xml
+    assert xml.count("<failure") == 6  # the base's own in four cells, the new one in two
+    found = json.loads((tmp_path / "j.json").read_text())
+    (finding,) = found["findings"]
+    assert finding["columns"] == ["compile/x86_64", "compile/i386"]
+    assert finding["hunk"].startswith("@@ -2,5 +2,7 @@")
+    ran = regress(tool, tree, matrix, "--annotations", "gitlab")
+    report = json.loads(ran.out[: ran.out.index("\n]") + 2])
+    assert report[0]["location"] == {"path": "mm/count.c", "lines": {"begin": 5}}
+
+
+def test_many_columns_fit_a_hundred_characters(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    matrix.write_text(MATRIX + '\n[[compile]]\narches = ["x86_64"]\nconfigs = ["allnoconfig"]\n')
+    make_range(tree, *((f"step {n}", {"mm/count.c": COUNT + "\n" * n}) for n in range(1, 13)))
+    ran = regress(tool, tree, matrix)
+    assert ran.status == 0, ran.out + ran.err
+    lines = ran.out.splitlines()
+    assert max(map(len, lines[:5])) <= 100
+    assert any(line.startswith("compile/x86_64+allnoconfig") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "nothing is left to test"),
+        ('[[compile]]\nconfigs = ["defconfig"]\n', "compile[1].arches: missing"),
+        ('[[compile]]\narches = ["vax"]\n', "there is no architecture vax"),
+        ('[[compile]]\narches = ["i386"]\nconfigs = ["nice"]\n', "there is no config nice"),
+        ('[[compile]]\narches = ["i386"]\nconfigs = ["my.config"]\n', "there is no file"),
+        ('[[compile]]\narches = ["i386"]\ncompilers = ["icc"]\n', "no such compiler: icc"),
+        ('[[compile]]\narches = ["i386"]\ndepth = "deep"\n', "no such depth: deep"),
+        ('[[compile]]\narches = ["i386"]\nstrategy = "x"\n', "no such strategy: x"),
+        ('[[test]]\nsuites = ["nothing"]\n', "no suite matches nothing"),
+        ('[[test]]\nkinds = ["odd"]\n', "no such kind: odd"),
+        ("[[tset]]\n", "tset: unknown field"),
+        ("[[compile]\n", "must be TOML"),
+    ],
+)
+def test_a_matrix_file_that_is_wrong(
+    tool: Tool, tree: GitTree, matrix: Path, text: str, problem: str
+) -> None:
+    make_range(tree, ("step", {"mm/count.c": UNUSED}))
+    matrix.write_text(text)
+    ran = regress(tool, tree, matrix)
+    assert ran.status == 2, ran.err
+    assert problem in ran.err
+    assert len(ran.err.strip().splitlines()) <= 2
+
+
+def test_a_toolchain_that_is_missing(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    make_range(tree, ("step", {"mm/count.c": COUNT + "\n"}))
+    missing = '\n[[compile]]\narches = ["x86_64"]\ncompilers = ["clang"]\n'
+    empty = matrix.parent / "bin"
+    empty.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if "clang" not in program.name:
+            (empty / program.name).symlink_to(program)
+    matrix.write_text(MATRIX + missing)
+    ran = tool("regress", "--tree", tree.path, "--range", "main..work", "--matrix", matrix,
+               PATH=str(empty))  # fmt: skip
+    assert ran.status == 3
+    assert "compile/x86_64+clang: clang is not installed" in ran.err
+    matrix.write_text(MATRIX + missing + "optional = true\n")
+    ran = tool("regress", "--tree", tree.path, "--range", "main..work", "--matrix", matrix,
+               PATH=str(empty))  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert "not run: compile/x86_64+clang: clang is not installed" in ran.err
