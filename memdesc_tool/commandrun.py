@@ -16,12 +16,11 @@ from pathlib import Path
 from memdesc_tool import consolelog, process
 from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import InfraError
 from memdesc_tool.kunitrun import results_of
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.workspace import Workspace
 
-SKIPPED, NOT_FOUND = 125, 127
+SKIPPED = 125
 _VERDICTS = {0: Verdict.PASSED, SKIPPED: Verdict.SKIPPED}
 
 
@@ -56,8 +55,6 @@ class CommandRunner:
                 env={"SOURCE": str(source), "BUILD": str(build), "ARCH": column.arch},
                 timeout=suite.timeout,
             )
-        if done.status == NOT_FOUND:
-            raise InfraError(f"{column.name}: the command was not found", f"its output: {log}")
         outcome = Outcome.TIMEOUT if done.timed_out else Outcome.RAN
         results = tuple(results_of(consolelog.read(log)))
         if not results and not done.timed_out:

@@ -31,6 +31,10 @@ OUTCOMES = {
 }
 
 
+class NotBootedError(InfraError):
+    """A kernel was built and never said a word."""
+
+
 @dataclass(frozen=True)
 class KunitRunner:
     """Runs cells with kunit.run(); see regress.Runner."""
@@ -64,14 +68,17 @@ class KunitRunner:
         )
         if result.outcome is kunit.Outcome.NOT_BOOTED:
             log = result.boot.log if result.boot else log_dir
-            raise InfraError(f"{column.name}: {'; '.join(result.reasons)}", f"its output: {log}")
+            raise NotBootedError(
+                f"{column.name}: {'; '.join(result.reasons)}", f"its output: {log}"
+            )
         return attempt_of(result, started)
 
     def reading(self, column: Column, source: Path) -> frozenset[str] | None:
         """What the kernel in the column's build directory was made of."""
-        return files_read(self._build_dir(column), source)
+        return files_read(self.build_dir(column), source)
 
-    def _build_dir(self, column: Column) -> Path:
+    def build_dir(self, column: Column) -> Path:
+        """Where the kernel of a column is built."""
         arch = architectures.load(column.arch)
         options = column.variant.make_options
         return kunit.build_directory(self.workspace.builds, arch, column.fragment, options)
@@ -82,7 +89,7 @@ class KunitRunner:
             source=source,
             arch=arch,
             fragment=fragment,
-            build_dir=self._build_dir(column),
+            build_dir=self.build_dir(column),
             log_dir=log_dir,
             filter_glob=column.suite.filter,
             kernel_args=column.suite.kernel_args,

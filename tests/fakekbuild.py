@@ -11,7 +11,7 @@ from tests.conftest import GitTree
 
 MAKEFILE = """\
 KCONFIG_CONFIG ?= .config
-.PHONY: olddefconfig defconfig allnoconfig FORCE
+.PHONY: olddefconfig defconfig allnoconfig linux FORCE
 olddefconfig:
 	@sort -u -o $(O)/$(KCONFIG_CONFIG) $(O)/$(KCONFIG_CONFIG)
 	@mkdir -p $(O)/include/config
@@ -19,21 +19,28 @@ olddefconfig:
 		> $(O)/include/config/auto.conf.cmd
 defconfig allnoconfig:
 	@echo CONFIG_BASE_$@=y > $(O)/$(KCONFIG_CONFIG)
+linux:
+	@$(MAKE) --no-print-directory -C $(O) -f $(CURDIR)/Makefile.build SRC=$(CURDIR) \
+		DIR="mm/ tests/" linux
 %/: FORCE
 	@$(MAKE) --no-print-directory -C $(O) -f $(CURDIR)/Makefile.build SRC=$(CURDIR) DIR=$@
 """
 
 BUILD = """\
-FLAGS := -std=gnu11 -Wall $(if $(W),-Wextra) $(if $(filter i386,$(ARCH)),-m32) -I$(SRC)/include
-OBJECTS := $(patsubst $(SRC)/%.c,%.o,$(wildcard $(SRC)/$(DIR)*.c))
+FLAGS := -std=gnu11 -Wall $(if $(W),-Wextra) $(if $(filter i386,$(ARCH)),-m32) \
+	-I$(SRC)/include $(if $(shell grep CONFIG_GCOV=y .config),--coverage)
+OBJECTS := $(patsubst $(SRC)/%.c,%.o,$(foreach dir,$(DIR),$(wildcard $(SRC)/$(dir)*.c)))
 all: $(OBJECTS)
+linux: $(OBJECTS)
+	@echo '  LINK    $@'
+	@$(CC) $(FLAGS) -o $@ $(OBJECTS)
 $(OBJECTS): %.o: $(SRC)/%.c .config
 	@echo '  CC      $@'
 	@mkdir -p $(@D); echo $@ >> $(SRC)/../../compiled
 	@$(CC) $(FLAGS) -MMD -MF $(@D)/.$(@F).d -c -o $@ $<
 	@(echo 'savedcmd_$@ := cc'; echo; echo 'source_$@ := $<'; echo; echo 'deps_$@ := \\'; \\
 		tr ' ' '\\n' < $(@D)/.$(@F).d | sed -n 's|^/.*|  & \\\\|p'; echo) > $(@D)/.$(@F).cmd
--include $(wildcard $(DIR).*.d)
+-include $(wildcard $(addsuffix .*.d,$(DIR)))
 """
 
 FILES = {

@@ -14,6 +14,7 @@ from memdesc_tool.commands.common import commit_span, resolve_base
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Options, regress_options
 from memdesc_tool.commands.regressoutput import print_found, print_without, write_files
+from memdesc_tool.commands.regressstrength import Strength
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, InfraError, UserError
 from memdesc_tool.project import Project, find_project
@@ -59,6 +60,9 @@ def _regress(context: Context, options: Options) -> bool:
         if options.without is not None:
             return _without(bench, stack, base, columns)
         rows = _rows(bench, stack, base)
+        if options.mutate or options.coverage:
+            strength = Strength(workspace, store, project, rows, columns, options)
+            return strength.measure(context.progress)
         if options.ends_only:
             rows = [rows[0], rows[-1]]
         found = bench.walk(rows, columns)
@@ -108,16 +112,17 @@ class _Bench:
     options: Options
 
     def walk(self, rows: list[Row], columns: tuple[Column, ...]) -> Regression:
+        options = self.options
         progress, root = self.context.progress, self.project.root if self.project else None
         return walk(
             self.workspace,
             self.store,
-            runners(self.workspace, progress, root, rows, self.options.jobs),
+            runners(self.workspace, progress, root, rows, options.jobs),
             rows,
             columns,
             known=self.known,
-            rerun=self.options.rerun,
-            patience=Patience(self.options.retries, confirm=self.options.confirm),
+            rerun=options.rerun,
+            patience=Patience(options.retries, options.backoff, options.confirm),
             progress=progress,
         )
 

@@ -38,6 +38,11 @@ class Options:
     command: str | None
     confirm: int
     retries: int
+    backoff: float
+    mutate: bool
+    sample: int | None
+    seed: int
+    coverage: bool
     rerun: bool
     jobs: int | None
     junit: Path | None
@@ -121,6 +126,28 @@ _OPTIONS: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         show_default=True,
         metavar="N",
         help="How often a run is tried again whose machine failed.",
+    ),
+    click.option(
+        "--backoff",
+        type=click.FloatRange(0),
+        default=5.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Before it is tried again; doubled each time.",
+    ),
+    click.option(
+        "--mutate",
+        is_flag=True,
+        help="Plant mistakes in lines that the series adds; list those that no suite notices.",
+    ),
+    click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N mutants."),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Which N mutants --sample takes."
+    ),
+    click.option(
+        "--coverage",
+        is_flag=True,
+        help="Say which lines that the series adds its KUnit suites run, on um.",
     ),
     click.option("--rerun", is_flag=True, help="Run again what is stored already."),
     click.option("--jobs", type=click.IntRange(1), help="Jobs of make [default: all cores]."),

@@ -1,0 +1,218 @@
+"""regress --mutate and --coverage: how strong the suites of a series are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.table import Table
+
+from memdesc_tool import arch as architectures
+from memdesc_tool import coverage, mutate
+from memdesc_tool.addedlines import AddedLine, added_lines
+from memdesc_tool.arch import DATA
+from memdesc_tool.baseline import BAD, cases_of, compare
+from memdesc_tool.cells import Column, Row, Variant
+from memdesc_tool.commands.regressoptions import Options
+from memdesc_tool.console import Progress, out
+from memdesc_tool.coverage import FileCoverage, PatchCoverage
+from memdesc_tool.errors import FailedError, InfraError, UserError
+from memdesc_tool.filling import Patience, plan
+from memdesc_tool.kunitrun import KunitRunner, NotBootedError
+from memdesc_tool.lane import Meter
+from memdesc_tool.mutate import Fate, Mutant
+from memdesc_tool.project import Project
+from memdesc_tool.regress import run_one
+from memdesc_tool.results import Attempt, Outcome, Store
+from memdesc_tool.runners import runners, touched
+from memdesc_tool.suites import Kind
+from memdesc_tool.workspace import Workspace
+
+LEAST_SECONDS, SLOWER = 30, 5
+"""A mutant hangs that takes longer than this, and than so many times the unharmed kernel."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Measures the suites of these columns on the last of the rows."""
+
+    workspace: Workspace
+    store: Store
+    project: Project | None
+    rows: list[Row]
+    columns: tuple[Column, ...]
+    options: Options
+
+    def measure(self, progress: Progress) -> bool:
+        """Print what --mutate and --coverage ask for. True: nothing in it is a failure."""
+        kunit = [column for column in self.columns if column.suite.kind is Kind.KUNIT]
+        if not kunit:
+            raise UserError("mutants and coverage need a KUnit suite", "give --suite")
+        if self.options.mutate:
+            self._mutate(kunit, progress)
+        if self.options.coverage:
+            self._cover(kunit, progress)
+        return True
+
+    def _added(self, columns: Sequence[Column]) -> tuple[AddedLine, ...]:
+        """The lines of C that the series adds, those of the suites apart."""
+        own = {file.path for column in columns for file in column.suite.files}
+        paths = [
+            path
+            for path in touched(self.workspace, self.rows)
+            if path.endswith((".c", ".h")) and path not in own and not path.startswith("tools/")
+        ]
+        return added_lines(self.workspace.scratch, self.rows, paths)
+
+    # -- mutants -----------------------------------------------------------------------
+
+    def _mutate(self, columns: Sequence[Column], progress: Progress) -> None:
+        tip = self.rows[-1]
+        unharmed = [self._unharmed(column, progress) for column in columns]
+        read = [self.store.reading(self._key(column, progress)) for column in columns]
+        lines = self._added(columns)
+        known = {path for one in read if one for path in one}
+        here = [line for line in lines if not known or line.file in known]
+        every = mutate.mutants(self.workspace.scratch, tip, here)
+        chosen = mutate.sample(every, self.options.sample, self.options.seed)
+        out.print(
+            f"{len(chosen)} of {len(every)} mutants of {len(here)} added lines"
+            f" (seed {self.options.seed})"
+        )
+        _print_absent(lines, {line.file for line in here})
+        meter = Meter(len(chosen))
+        fates = []
+        for number, mutant in enumerate(chosen, 1):
+            row = mutate.plant(self.workspace, tip, mutant, number)
+            label = replace(row, label=f"{meter} {row.label}")
+            fates.append(self._fate(mutant, label, columns, unharmed, progress))
+            meter.done += 1
+        _print_fates(fates)
+
+    def _unharmed(self, column: Column, progress: Progress) -> tuple[Attempt, ...]:
+        attempts = self._run(self.rows[-1], column, progress)
+        if any(attempt.outcome is not Outcome.RAN for attempt in attempts):
+            raise FailedError(
+                f"{column.name}: the series itself does not run: {attempts[-1].detail}",
+                "memdesc-tool regress says since which patch",
+            )
+        return attempts
+
+    def _key(self, column: Column, progress: Progress) -> str:
+        runner = KunitRunner(self.workspace, progress, self.options.jobs)
+        return plan(self.workspace, runner, self.rows[-1], column).key
+
+    def _run(self, row: Row, column: Column, progress: Progress) -> tuple[Attempt, ...]:
+        root = self.project.root if self.project else None
+        every = runners(self.workspace, progress, root, self.rows, self.options.jobs)
+        patience = Patience(retries=0)
+        return run_one(self.workspace, self.store, every, row, column, patience=patience)
+
+    def _fate(
+        self,
+        mutant: Mutant,
+        row: Row,
+        columns: Sequence[Column],
+        unharmed: Sequence[tuple[Attempt, ...]],
+        progress: Progress,
+    ) -> Fate:
+        """Run the suites until one notices."""
+        for column, before in zip(columns, unharmed, strict=True):
+            seconds = max(attempt.seconds for attempt in before)
+            limit = min(column.suite.timeout, max(LEAST_SECONDS, int(SLOWER * seconds)))
+            hasty = replace(column, suite=replace(column.suite, timeout=limit))
+            try:
+                attempts = self._run(row, hasty, progress)
+            except NotBootedError:
+                return Fate(mutant, True, f"{column.name}: does not boot")
+            if any(one.outcome is Outcome.BUILD_FAILED for one in attempts):
+                return Fate(mutant, False, "")
+            changes = compare(cases_of(before), cases_of(attempts))
+            if case := next((name for name, one in changes.items() if one in BAD), ""):
+                return Fate(mutant, True, f"{column.name}: {case}")
+        return Fate(mutant, True, "")
+
+    # -- coverage ----------------------------------------------------------------------
+
+    def _cover(self, columns: Sequence[Column], progress: Progress) -> None:
+        on_um = [one for one in columns if architectures.load(one.arch).make_arch == "um"]
+        if not on_um:
+            raise UserError("coverage is measured on um", "give --arch um")
+        variant = Variant("gcov", fragments=(DATA / "kconfig" / "gcov.config",))
+        lines, counts = self._added(columns), dict[str, FileCoverage]()
+        runner = KunitRunner(self.workspace, progress, self.options.jobs)
+        for column in (replace(one, variant=variant) for one in on_um):
+            self._count(runner, column, {line.file for line in lines}, counts)
+        _print_absent(lines, counts.keys())
+        _print_coverage(coverage.by_patch(lines, counts), [f"{one.name}+gcov" for one in on_um])
+
+    def _count(
+        self, runner: KunitRunner, column: Column, files: set[str], counts: dict[str, FileCoverage]
+    ) -> None:
+        tip = self.rows[-1]
+        planned = plan(self.workspace, runner, tip, column)
+        source = self.workspace.checkout(planned.commit)
+        build_dir = runner.build_dir(column)
+        coverage.clear(build_dir)
+        logs = Path(self.workspace.cache.logs) / f"coverage-{planned.key[:16]}"
+        attempt = runner.run(column, source, logs, tip.label)
+        if attempt.outcome is not Outcome.RAN:
+            raise InfraError(
+                f"{column.name}: {attempt.outcome.value}: {attempt.detail}",
+                f"its output: {attempt.log}",
+            )
+        coverage.collect(build_dir, source, files, counts)
+
+
+def _print_absent(lines: Sequence[AddedLine], here: Set[str]) -> None:
+    """Say which sources the kernels of this run were not made of."""
+    for file in sorted({line.file for line in lines} - here):
+        if file.endswith(".c"):
+            count = sum(line.file == file for line in lines)
+            out.print(f"not built here: {file}, {count} added lines", markup=False)
+
+
+def _table(*columns: str) -> Table:
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold", max_width=64)
+    return grid
+
+
+def _print_fates(fates: Sequence[Fate]) -> None:
+    grid = _table("mistake", "mutants", "compile", "noticed")
+    score = mutate.score(fates)
+    for operator, numbers in sorted(score.items()):
+        grid.add_row(operator, *map(str, numbers))
+    every, built, noticed = (sum(numbers[i] for numbers in score.values()) for i in range(3))
+    grid.add_row("all", str(every), str(built), str(noticed))
+    out.print(grid)
+    silent = [fate for fate in fates if fate.built and not fate.noticed]
+    for fate in silent:
+        line = fate.mutant.line
+        out.print(f"no suite notices: {fate.mutant.label}", markup=False)
+        out.print(f"    {line.row.label}", markup=False)
+        if fate.mutant.text.strip() != ";":
+            out.print(f"    became: {fate.mutant.text.strip()}", markup=False)
+    share = f", {noticed / built:.0%}" if built else ""
+    out.print(f"noticed: {noticed} of {built} mutants that compile{share}")
+
+
+def _print_coverage(patches: Sequence[PatchCoverage], columns: Sequence[str]) -> None:
+    grid = _table("patch", "lines run", "branches taken")
+    for one in patches:
+        grid.add_row(one.row.label, _share(one.lines), _share(one.branches))
+    lines = sum(one.lines[0] for one in patches), sum(one.lines[1] for one in patches)
+    branches = sum(one.branches[0] for one in patches), sum(one.branches[1] for one in patches)
+    grid.add_row("all", _share(lines), _share(branches))
+    out.print(grid)
+    for one in patches:
+        for line in one.missed:
+            out.print(f"not run: {line.file}:{line.number}: {line.text.strip()}", markup=False)
+    out.print(f"covered: {_share(lines)} of the lines with code, by {', '.join(columns)}")
+
+
+def _share(of: tuple[int, int]) -> str:
+    part, whole = of
+    return f"{part} of {whole} ({part / whole:.0%})" if whole else "none"

@@ -1,0 +1,118 @@
+"""Which of the lines that a series adds its tests run, measured with gcov on um.
+
+A um kernel with CONFIG_GCOV is a program as any other: when it ends it writes a .gcda file
+beside each object, and gcov says which lines and branches were run
+(Documentation/dev-tools/kunit/running_tips.rst of the kernel).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from memdesc_tool import process
+from memdesc_tool.addedlines import AddedLine
+from memdesc_tool.cells import Row
+from memdesc_tool.errors import InfraError
+
+
+@dataclass
+class FileCoverage:
+    """What was run of a source file: how often by line, and branches by line (taken or not)."""
+
+    lines: dict[int, int] = field(default_factory=dict)
+    branches: dict[int, list[bool]] = field(default_factory=dict)
+
+    def add(self, number: int, count: int, branches: Sequence[bool]) -> None:
+        """Take in one object's or one run's counts of a line."""
+        self.lines[number] = self.lines.get(number, 0) + count
+        known = self.branches.setdefault(number, [False] * len(branches))
+        if len(known) == len(branches):
+            self.branches[number] = [a or b for a, b in zip(known, branches, strict=True)]
+
+
+def clear(build_dir: Path) -> None:
+    """Remove the counts of earlier runs."""
+    for path in build_dir.rglob("*.gcda"):
+        path.unlink()
+
+
+def collect(
+    build_dir: Path, source: Path, files: Iterable[str], into: dict[str, FileCoverage]
+) -> None:
+    """Add what the runs in a build directory have counted in these files of the source tree.
+
+    A file of which no object was built is left out. Raises InfraError where gcov is missing
+    or the kernel has written no counts at all.
+    """
+    wanted = set(files)
+    counted = False
+    for path in sorted(build_dir.rglob("*.gcda")):
+        counted = True
+        name = path.relative_to(build_dir).with_suffix(".c").as_posix()
+        if name in wanted or any(file.endswith(".h") for file in wanted):
+            _collect_object(path, source, wanted, into)
+    if not counted:
+        raise InfraError(
+            f"the kernel in {build_dir} has written no counts",
+            "its compiler's gcov runtime must fit: see the kernel's running_tips.rst",
+        )
+
+
+def _collect_object(
+    counts: Path, source: Path, wanted: set[str], into: dict[str, FileCoverage]
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        process.capture(["gcov", "--json-format", "--branch-probabilities", str(counts)],
+                        cwd=Path(directory))  # fmt: skip
+        for report in Path(directory).glob("*.gcov.json.gz"):
+            data = json.loads(gzip.decompress(report.read_bytes()))
+            for file in data["files"]:
+                name = file["file"].removeprefix(f"{source}/").removeprefix("./")
+                if name in wanted:
+                    _add(into.setdefault(name, FileCoverage()), file["lines"])
+
+
+def _add(coverage: FileCoverage, lines: Iterable[Mapping[str, object]]) -> None:
+    for line in lines:
+        number, count, branches = line["line_number"], line["count"], line["branches"]
+        assert isinstance(number, int) and isinstance(count, int) and isinstance(branches, list)
+        coverage.add(number, count, [bool(one["count"]) for one in branches])
+
+
+@dataclass(frozen=True)
+class PatchCoverage:
+    """What is run of the lines that a patch adds.
+
+    lines, branches: (run, all that there is code for); missed: the lines that are not run.
+    """
+
+    row: Row
+    lines: tuple[int, int]
+    branches: tuple[int, int]
+    missed: tuple[AddedLine, ...]
+
+
+def by_patch(
+    added: Iterable[AddedLine], coverage: Mapping[str, FileCoverage]
+) -> tuple[PatchCoverage, ...]:
+    """The coverage of each patch that adds code, in their order."""
+    rows: dict[int, list[AddedLine]] = {}
+    for line in added:
+        if line.file in coverage and line.number in coverage[line.file].lines:
+            rows.setdefault(line.row.number, []).append(line)
+    return tuple(_of_patch(rows[number], coverage) for number in sorted(rows))
+
+
+def _of_patch(lines: Sequence[AddedLine], coverage: Mapping[str, FileCoverage]) -> PatchCoverage:
+    missed = tuple(line for line in lines if not coverage[line.file].lines[line.number])
+    branches = [
+        taken for line in lines for taken in coverage[line.file].branches.get(line.number, [])
+    ]  # fmt: skip
+    return PatchCoverage(
+        lines[0].row, (len(lines) - len(missed), len(lines)), (sum(branches), len(branches)), missed
+    )

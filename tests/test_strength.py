@@ -1,0 +1,187 @@
+"""regress --mutate and --coverage on a "kernel" that is a C program with a suite in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from memdesc_tool.addedlines import AddedLine
+from memdesc_tool.cells import Row
+from memdesc_tool.mutate import Mutant, mistakes, sample
+from tests.conftest import GitTree, Ran, Tool
+from tests.fakekbuild import make_kbuild, make_range
+
+TAKE = """\
+#include <linux/pages.h>
+
+static int taken;
+static int noted;
+
+static void note(int wanted)
+{
+	noted = wanted;
+}
+
+int take_pages(int wanted)
+{
+	if (wanted < 0)
+		return -EINVAL;
+	if (taken + wanted > LIMIT)
+		return -EBUSY;
+	note(wanted);
+	taken += wanted;
+	return 0;
+}
+
+int never_called(void)
+{
+	return noted;
+}
+"""
+HEADER = """\
+#define PAGE_BITS 12
+#define LIMIT 4
+#define EBUSY 16
+#define EAGAIN 11
+#define EINVAL 22
+#define ENOENT 2
+int count_pages(int wanted);
+int take_pages(int wanted);
+int never_called(void);
+"""
+SUITE = """\
+#include <stdio.h>
+#include <linux/pages.h>
+
+static void check(int number, const char *name, int good)
+{
+	printf("    %s %d %s\\n", good ? "ok" : "not ok", number, name);
+}
+
+int main(void)
+{
+	printf("Linux version 7.3.0 (fake)\\nKTAP version 1\\n1..1\\n");
+	printf("    KTAP version 1\\n    # Subtest: pages\\n    1..3\\n");
+	check(1, "negative", take_pages(-1) == -EINVAL);
+	check(2, "some", take_pages(4) == 0);
+	check(3, "too_many", take_pages(1) == -EBUSY);
+	printf("ok 1 pages\\n");
+	return 0;
+}
+"""
+SUITE_TOML = """\
+[suite]
+name = "pages"
+title = "taking pages"
+filter = "pages"
+
+[[file]]
+source = "suite.c"
+path = "tests/suite.c"
+"""
+
+
+@dataclass(frozen=True)
+class Strong:
+    tree: GitTree
+    project: Path
+
+
+@pytest.fixture
+def strong(tmp_path: Path) -> Strong:
+    tree = make_kbuild(tmp_path / "kernel")
+    project = tmp_path / "project"
+    suite = project / "kernel-test-modules" / "pages"
+    suite.mkdir(parents=True)
+    (project / "patches").mkdir()
+    (project / "patches" / "stack.toml").write_text("series = []\n")
+    (suite / "suite.toml").write_text(SUITE_TOML)
+    (suite / "suite.c").write_text(SUITE)
+    (suite / ".kunitconfig").write_text("CONFIG_KUNIT=y\n")
+    make_range(
+        tree,
+        ("declare", {"include/linux/pages.h": HEADER}),
+        ("take pages", {"mm/take.c": TAKE}),
+    )
+    return Strong(tree, project)
+
+
+def regress(tool: Tool, strong: Strong, *args: str | Path) -> Ran:
+    return tool("regress", "--project", strong.project, "--tree", strong.tree.path,
+                "--range", "main..work", "--suite", "pages", *args)  # fmt: skip
+
+
+def test_mutants_that_no_suite_notices(tool: Tool, strong: Strong) -> None:
+    ran = regress(tool, strong, "--mutate")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert lines[0] == "7 of 7 mutants of 32 added lines (seed 0)"
+    assert "error code 2 2 2" in lines
+    assert "negated 2 2 2" in lines
+    assert "bound 2 2 1" in lines
+    assert "no call 1 1 0" in lines
+    silent = [line for line in lines if line.startswith("no suite notices: ")]
+    assert silent == [
+        "no suite notices: mm/take.c:13: bound: if (wanted < 0)",
+        "no suite notices: mm/take.c:17: no call: note(wanted);",
+    ]
+    assert "2. take pages" in lines
+    assert "became: if (wanted <= 0)" in lines
+    assert lines[-1] == "noticed: 5 of 7 mutants that compile, 71%"
+
+
+def test_a_sample_is_stored_and_the_same_for_a_seed(
+    tool: Tool, strong: Strong, tmp_path: Path
+) -> None:
+    ran = regress(tool, strong, "--mutate", "--sample", "2", "--seed", "7")
+    assert ran.out.startswith("2 of 7 mutants")
+    results = tmp_path / "cache" / "work" / "compiled"
+    before = results.read_text()
+    again = regress(tool, strong, "--mutate", "--sample", "2", "--seed", "7")
+    assert again.out == ran.out
+    assert results.read_text() == before
+
+
+def test_coverage_by_patch(tool: Tool, strong: Strong) -> None:
+    ran = regress(tool, strong, "--coverage")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert lines[1] == "2. take pages 11 of 13 (85%) 4 of 4 (100%)"
+    assert [line for line in lines if line.startswith("not run: ")] == [
+        "not run: mm/take.c:22: int never_called(void)",
+        "not run: mm/take.c:24: return noted;",
+    ]
+    assert lines[-1] == "covered: 11 of 13 (85%) of the lines with code, by pages/um+gcov"
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "mutants"),
+    [
+        ("\tspin_unlock(&x->lock);", "{", [("no lock", "\t;")]),
+        ("\tSetPageBusy(page);", ";", [("no flag", "\t;")]),
+        ("\tput_page(page);", ";", [("no call", "\t;")]),
+        ("\tput_page(page);", "x = y +", []),
+        ("\tVM_WARN_ON_ONCE(x);", ";", []),
+        ("\tif (a && b)", ";", [("negated", "\tif (!(a && b))")]),
+        ("\t} else if (a) {", ";", [("negated", "\t} else if (!(a)) {")]),
+        ("\tx->done = true;", ";", [("flag", "\tx->done = false;")]),
+        ("\tx->bits |= BUSY;", ";", [("flag", "\tx->bits &= ~ BUSY;")]),
+        ("\treturn -EBUSY;", ")", [("error code", "\treturn -EAGAIN;")]),
+        ("\tfor (i = 0; i < n; i++)", ";", [("bound", "\tfor (i = 0; i <= n; i++)")]),
+        ("#include <linux/mm.h>", "", []),
+        ("\tstruct a *b = c->d;", ";", []),
+    ],
+)
+def test_mistakes(text: str, before: str, mutants: list[tuple[str, str]]) -> None:
+    assert list(mistakes(text, before)) == mutants
+
+
+def test_samples() -> None:
+    row = Row(1, "1. x", "0" * 40)
+    lines = [AddedLine("a.c", number, "x", row) for number in range(100)]
+    every = tuple(Mutant(line, "x", "") for line in lines)
+    assert sample(every, None, 1) == every
+    assert sample(every, 10, 1) == sample(every, 10, 1) != sample(every, 10, 2)
+    assert len(set(sample(every, 10, 1))) == 10
