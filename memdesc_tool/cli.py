@@ -21,6 +21,7 @@ from memdesc_tool.errors import ExitStatus, ToolError
 
 COMMANDS = {
     "apply": ("apply", "apply"),
+    "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
     "gc": ("gc", "gc"),
     "generate": ("generate", "generate_command"),
