@@ -80,6 +80,19 @@ class Lane:
         plans = [self._plan(index) for index in self._first]
         return sum(self._bench.rerun or not enough(self._bench.store, one) for one in plans)
 
+    def plans(self) -> Iterator[Planned]:
+        """Every row's cell, visited or not."""
+        return map(self._plan, range(len(self._bench.rows)))
+
+    def visited(self) -> tuple[Planned, ...]:
+        """The cells that were visited, in the order of the rows."""
+        return tuple(self._plan(index) for index in sorted(self._visited))
+
+    def adopt(self) -> None:
+        """Visit what the store has, and run nothing."""
+        have = range(len(self._bench.rows))
+        self._visited |= {index for index in have if self._attempts(index)}
+
     def walk(self) -> None:
         """Visit the rows that the strategy asks for. Raises Stopped."""
         for index in self._first:

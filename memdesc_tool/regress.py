@@ -7,7 +7,7 @@ same. A column is walked in the order of the patches, in a build directory that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from memdesc_tool.baseline import Known
 from memdesc_tool.cells import (
@@ -26,9 +26,13 @@ from memdesc_tool.results import Attempt, Store
 from memdesc_tool.workspace import Workspace
 
 __all__ = [
-    "Cell", "Column", "Patience", "Regression", "Row", "Runner", "Strategy", "Trouble",
+    "Cell", "Column", "Elsewhere", "Patience", "Regression", "Row", "Runner", "Strategy", "Trouble",
     "Variant", "run_one", "walk",
 ]  # fmt: skip
+
+
+Elsewhere = Callable[[Bench, Sequence[tuple[Column, Lane]]], list[Trouble]]
+"""Walks columns of a bench on other machines (cluster.py) and returns what it could not."""
 
 
 def walk(
@@ -42,23 +46,30 @@ def walk(
     rerun: bool = False,
     patience: Patience = DEFAULT_PATIENCE,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Regression:
     """Fill in the cells that each column's strategy asks for, column by column.
 
     known: failures that never make a verdict bad; rerun: run again what is stored. A machine
     that fails, or a base that does not build, ends the column: see Regression.troubles.
-    Raises FailedError where a suite does not fit a revision.
+    elsewhere: walks columns on other machines first. Raises FailedError where a suite does not
+    fit a revision.
     """
     bench = Bench(workspace, store, runner, rows, tuple(known), rerun, patience, progress)
     meter = Meter()
     lanes = [Lane(bench, column, meter) for column in columns]
     meter.total = sum(lane.pending for lane in lanes)
     cells: dict[tuple[int, str], Cell] = {}
-    troubles = []
-    for lane in lanes:
+    pairs = list(zip(columns, lanes, strict=True))
+    troubles = elsewhere(bench, pairs) if elsewhere else []
+    given_up = {trouble.column for trouble in troubles}
+    for column, lane in pairs:
         try:
-            lane.walk()
-            lane.confirm()
+            if column in given_up:
+                lane.adopt()
+            else:
+                lane.walk()
+                lane.confirm()
         except Stopped as stopped:
             troubles.append(stopped.trouble)
         cells |= {(cell.row.number, cell.column.name): cell for cell in lane.cells()}

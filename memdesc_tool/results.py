@@ -174,10 +174,19 @@ class Store:
             for attempt in attempts:
                 self._insert(inputs, attempt)
 
+    def mark_inherited(self, key: str, parent: str) -> None:
+        """Note that what is stored under a key is the parent's."""
+        with self.database:
+            self.database.execute("INSERT OR REPLACE INTO inherited VALUES (?, ?)", (key, parent))
+
+    def parent(self, key: str) -> str | None:
+        """The key that a key has inherited its attempts from; None where it was run."""
+        row = self.database.execute("SELECT parent FROM inherited WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
     def is_inherited(self, key: str) -> bool:
         """Whether what is stored under a key is another key's."""
-        found = self.database.execute("SELECT 1 FROM inherited WHERE key = ?", (key,))
-        return found.fetchone() is not None
+        return self.parent(key) is not None
 
     def add(self, inputs: Mapping[str, str], attempt: Attempt, *, replace: bool = False) -> None:
         """Store an attempt, all or nothing; replace: in place of all that its key has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from memdesc_tool.apply import Applied, How, apply_stack
 from memdesc_tool.baseline import Known, read_known
 from memdesc_tool.blame import findings, with_hunks
+from memdesc_tool.cluster import Cluster, connected
 from memdesc_tool.commands.common import commit_span, resolve_base
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Options, regress_options
@@ -114,7 +116,8 @@ class _Bench:
     def walk(self, rows: list[Row], columns: tuple[Column, ...]) -> Regression:
         options = self.options
         progress, root = self.context.progress, self.project.root if self.project else None
-        return walk(
+        run = partial(
+            walk,
             self.workspace,
             self.store,
             runners(self.workspace, progress, root, rows, options.jobs),
@@ -125,6 +128,14 @@ class _Bench:
             patience=Patience(options.retries, options.backoff, options.confirm),
             progress=progress,
         )
+        if not options.scheduler and not options.workers:
+            return run()
+        with connected(options.scheduler, options.workers) as client:
+            return run(
+                elsewhere=lambda bench, lanes: Cluster(client, bench, options.jobs).walk(
+                    lanes, progress
+                )
+            )
 
 
 def _rows(bench: _Bench, stack: Stack, base: Base) -> list[Row]:

@@ -43,6 +43,8 @@ class Options:
     sample: int | None
     seed: int
     coverage: bool
+    scheduler: str | None
+    workers: int | None
     rerun: bool
     jobs: int | None
     junit: Path | None
@@ -148,6 +150,17 @@ _OPTIONS: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         "--coverage",
         is_flag=True,
         help="Say which lines that the series adds its KUnit suites run, on um.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="URL",
+        help="Walk the columns on the Dask cluster whose scheduler is there (tcp://, tls://).",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Walk them with N workers on this machine.",
     ),
     click.option("--rerun", is_flag=True, help="Run again what is stored already."),
     click.option("--jobs", type=click.IntRange(1), help="Jobs of make [default: all cores]."),

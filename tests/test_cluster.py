@@ -1,0 +1,140 @@
+"""regress on several workers: processes in directories of their own, one of them killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Ran, Tool
+from tests.minikernel import STEPS, MiniKernel, make_mini
+
+pytest.importorskip("distributed")
+
+
+@pytest.fixture
+def mini(tmp_path: Path) -> MiniKernel:
+    mini = make_mini(tmp_path)
+    mini.make_series(*STEPS[:2], ("be short", STEPS[2][1].replace("echo hello", "echo bye")))
+    return mini
+
+
+def regress(tool: Tool, mini: MiniKernel, *args: str | Path, **env: str) -> Ran:
+    return tool("regress", "--project", mini.project, "--tree", mini.tree.path, "--arch", "um",
+                "--arch", "um-smp", *args, **env)  # fmt: skip
+
+
+def without_logs(path: Path) -> object:
+    """What --json wrote, apart from times and places."""
+    found = json.loads(path.read_text())
+    for cell in found["cells"]:
+        del cell["seconds"], cell["logs"]
+    return found
+
+
+def test_workers_find_what_one_machine_finds(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    alone = regress(tool, mini, "--json", tmp_path / "alone")
+    cache = tmp_path / "other"
+    spread = regress(tool, mini, "--workers", "2", "--json", tmp_path / "spread",
+                     MEMDESC_TOOL_CACHE=str(cache))  # fmt: skip
+    assert (alone.status, spread.status) == (1, 1), spread.err
+    assert without_logs(tmp_path / "alone") == without_logs(tmp_path / "spread")
+    assert sorted(path.name for path in (cache / "workers").iterdir()) == ["0", "1"]
+    assert not (cache / "work" / "built").exists()  # nothing was built but by workers
+    cells = json.loads((tmp_path / "spread").read_text())["cells"]
+    logs = [Path(log) for cell in cells for log in cell["logs"]]
+    assert all(log.is_relative_to(cache / "logs") and log.read_text() for log in logs)
+    again = regress(tool, mini, MEMDESC_TOOL_CACHE=str(cache))
+    assert again.status == 1
+    assert not (cache / "work" / "built").exists()
+
+
+def started(argv: list[str], said: str, **env: str) -> tuple[subprocess.Popen[str], str]:
+    """A process of Dask's, once it has said something, and the line in which it did."""
+    process = subprocess.Popen(
+        argv, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
+    )  # fmt: skip
+    assert process.stderr
+    return process, next(line for line in process.stderr if said in line)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    """A scheduler in a process of its own, on this machine only."""
+    process, line = started(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+         "--port", "0", "--no-dashboard"], "Scheduler at:",
+    )  # fmt: skip
+    yield line.split()[-1]
+    process.kill()
+    process.wait()
+
+
+def worker(scheduler: str, directory: Path, **env: str) -> subprocess.Popen[str]:
+    """A worker without a nanny that would restart it; $VICTIM is its process id."""
+    directory.mkdir()
+    return started(
+        ["sh", "-c", 'export VICTIM=$$; exec "$@"', "sh", sys.executable, "-m",
+         "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads", "1",
+         "--no-dashboard", "--local-directory", str(directory)],
+        "Registered to", MEMDESC_TOOL_CACHE=str(directory / "cache"), **env,
+    )[0]  # fmt: skip
+
+
+def test_a_worker_that_is_killed_has_its_job_run_elsewhere(
+    tool: Tool, mini: MiniKernel, tmp_path: Path, scheduler: str
+) -> None:
+    """The first compile of the first worker kills that worker."""
+    hook = tmp_path / "hook"
+    hook.write_text(
+        f'#!/bin/sh\ntest "$1" = compile || exit 0\n'
+        f"mkdir {tmp_path}/once 2>/dev/null || exit 0\nkill -KILL $VICTIM\nsleep 1\n"
+    )
+    hook.chmod(0o755)
+    first = worker(scheduler, tmp_path / "first", MINI_HOOK=str(hook))
+    second = worker(scheduler, tmp_path / "second")
+    try:
+        ran = regress(tool, mini, "--scheduler", scheduler, "--json", tmp_path / "json")
+        assert ran.status == 1, ran.err
+        assert first.wait(30) == -signal.SIGKILL
+    finally:
+        second.kill()
+        second.wait()
+    found = json.loads((tmp_path / "json").read_text())
+    assert found["troubles"] == []
+    assert {(cell["row"], cell["column"]) for cell in found["cells"]} == {
+        (row, column) for row in range(4) for column in ("counting/um", "counting/um-smp")
+    }
+    (finding,) = [one for one in found["findings"] if one["change"] == "regressed"]
+    assert finding["row"] == 3
+    assert finding["columns"] == ["counting/um", "counting/um-smp"]
+
+
+def test_workers_with_other_tools_get_no_job(
+    tool: Tool, mini: MiniKernel, tmp_path: Path, scheduler: str
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "gcc").write_text("#!/bin/sh\necho gcc of another kind 1.0\n")
+    (tools / "gcc").chmod(0o755)
+    odd = worker(scheduler, tmp_path / "odd", PATH=f"{tools}:{os.environ['PATH']}")
+    try:
+        ran = regress(tool, mini, "--scheduler", scheduler)
+    finally:
+        odd.kill()
+        odd.wait()
+    assert ran.status == 3
+    assert "none of 1 workers can take it: other tools" in ran.err
+    assert "compiler, linker and QEMU" in ran.err
+
+
+def test_no_cluster_there(tool: Tool, mini: MiniKernel) -> None:
+    ran = regress(tool, mini, "--scheduler", "nonsense://x")
+    assert ran.status == 3
+    assert "no cluster at nonsense://x" in ran.err
