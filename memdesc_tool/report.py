@@ -40,9 +40,9 @@ def table(regression: Regression) -> Table:
 
 def _wide(regression: Regression) -> Table:
     grid = _grid()
-    share = (WIDTH - FEW * 2) // (len(regression.columns) + 1)
-    widest = max(share, WIDTH - 2 - (share + 2) * len(regression.columns))
-    grid.add_column("patch", overflow="fold", max_width=min(64, widest))
+    share = 34 if len(regression.columns) == 1 else 28
+    label = WIDTH - (share + 2) * len(regression.columns)
+    grid.add_column("patch", overflow="fold", max_width=label)
     for column in regression.columns:
         grid.add_column(column.name, overflow="fold", max_width=max(share, len(column.name)))
     for row in regression.rows:
