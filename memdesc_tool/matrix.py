@@ -148,8 +148,8 @@ def _variants(table: Table, arch: str, checks: tuple[str, ...]) -> Iterator[Vari
         for compiler in table.strings("compilers", ["gcc"]):
             if compiler not in _COMPILERS:
                 raise table.error("compilers", f"no such compiler: {compiler}", "gcc or clang")
-            names = [config, *([compiler] if compiler != "gcc" else [])]
-            name = "+".join(part for part in names if part and part != "defconfig")
+            own = config.removeprefix("defconfig").lstrip("+")
+            name = "+".join(part for part in (own, compiler) if part and part != "gcc")
             yield Variant(name, base, fragments, (*_COMPILERS[compiler], *checks))
 
 
