@@ -210,19 +210,8 @@ def compile_targets(
     What the tools print about an object stands together in the log (see warning.py), to
     which it is appended. Raises InfraError where make did not end by itself.
     """
-    begin = request.log_file.stat().st_size if request.log_file.exists() else 0
-    counter = buildlog.Counter(request.log_file, begin)
-    with _marked(request.build_dir) as finished:
-        done = process.run_logged(
-            [*_make(request, tools), "-k", "--output-sync=target", *targets],
-            cwd=request.source,
-            log_file=request.log_file,
-            timeout=request.timeout,
-            on_tick=lambda: tell(counter.state()),
-            append=True,
-        )
-        finished(done)
-    _check_ended(done, request)
+    begin = _end_of(request.log_file)
+    done = _run_make(request, tools, ["-k", "--output-sync=target", *targets], tell)
     if done.status and (trouble := buildlog.machine_trouble(request.log_file, begin)):
         raise trouble.error(request.log_file)
     return done
@@ -232,11 +221,28 @@ def compile_kernel(
     request: BuildRequest, config: Config, tools: Toolchain, tell: Tell = _silent
 ) -> Build:
     """Build the arch's targets in a build directory that configure() has prepared."""
-    begin = request.log_file.stat().st_size if request.log_file.exists() else 0
-    counter = buildlog.Counter(request.log_file, begin)
+    begin = _end_of(request.log_file)
+    done = _run_make(request, tools, request.arch.targets, tell)
+    image = request.build_dir / request.arch.image
+    ok = done.status == 0 and image.is_file()
+    warnings = buildlog.warnings(request.log_file, request.source, begin)
+    errors = () if ok else _failure(request, begin)
+    return Build(ok, image if ok else None, config, True, errors, warnings, request.log_file,
+                 config.seconds + done.seconds, tools)  # fmt: skip
+
+
+def _end_of(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _run_make(
+    request: BuildRequest, tools: Toolchain, args: Iterable[str], tell: Tell
+) -> process.Finished:
+    """Run make in the build directory, its output behind what is in the log. InfraError."""
+    counter = buildlog.Counter(request.log_file, _end_of(request.log_file))
     with _marked(request.build_dir) as finished:
         done = process.run_logged(
-            _make(request, tools, *request.arch.targets),
+            [*_make(request, tools), *args],
             cwd=request.source,
             log_file=request.log_file,
             timeout=request.timeout,
@@ -245,13 +251,8 @@ def compile_kernel(
         )
         finished(done)
     _check_ended(done, request)
-    image = request.build_dir / request.arch.image
-    ok = done.status == 0 and image.is_file()
     tell(counter.state())
-    warnings = buildlog.warnings(request.log_file, request.source, begin)
-    errors = () if ok else _failure(request, begin)
-    return Build(ok, image if ok else None, config, True, errors, warnings, request.log_file,
-                 config.seconds + done.seconds, tools)  # fmt: skip
+    return done
 
 
 def _make(request: BuildRequest, tools: Toolchain, *targets: str) -> list[str]:
