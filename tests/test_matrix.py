@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from memdesc_tool.compilerun import compile_suite
+from memdesc_tool.errors import UserError
+from memdesc_tool.matrix import DEFAULT, read_matrix
 from tests.conftest import GitTree, Ran, Tool
 from tests.fakekbuild import FILES, compiled, make_kbuild, make_range
 
@@ -212,15 +215,29 @@ def test_many_columns_fit_a_hundred_characters(tool: Tool, tree: GitTree, matrix
         ("[[compile]\n", "must be TOML"),
     ],
 )
-def test_a_matrix_file_that_is_wrong(
-    tool: Tool, tree: GitTree, matrix: Path, text: str, problem: str
+def test_a_matrix_file_that_is_wrong(matrix: Path, text: str, problem: str) -> None:
+    matrix.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_matrix(matrix, [])
+    assert problem in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_matrix_file_that_is_wrong_is_told_in_a_line(
+    tool: Tool, tree: GitTree, matrix: Path
 ) -> None:
     make_range(tree, ("step", {"mm/count.c": UNUSED}))
-    matrix.write_text(text)
+    matrix.write_text("[[compile]]\narchs = []\n")
     ran = regress(tool, tree, matrix)
-    assert ran.status == 2, ran.err
-    assert problem in ran.err
+    assert ran.status == 2
+    assert ran.err.startswith(f"memdesc-tool: {matrix}:2: compile[1].archs: unknown field")
     assert len(ran.err.strip().splitlines()) <= 2
+
+
+def test_the_matrix_of_the_tool_can_be_read() -> None:
+    matrix = read_matrix(DEFAULT, [compile_suite("objects")])
+    names = {column.name for column in matrix.columns}
+    names |= {skipped.column.name for skipped in matrix.skipped}
+    assert {"compile/x86_64+allmodconfig", "compile/arm64+64k", "compile/powerpc-be"} <= names
 
 
 def test_a_toolchain_that_is_missing(tool: Tool, tree: GitTree, matrix: Path) -> None:
