@@ -227,6 +227,11 @@ def test_ends_runs_base_and_tip_only(tool: Tool, mini: MiniKernel, tmp_path: Pat
         (("--range", "main", "--upto", "1"), "--range takes"),
         (("--tree", "/nowhere"), "/nowhere"),
         (("nothing",), "there is no series"),
+        (("--sample", "3"), "--sample takes a part of the mutants"),
+        (("--workers", "2", "--scheduler", "tcp://x"), "either --scheduler or --workers"),
+        (("--matrix", "default", "--vm"), "--matrix says what runs"),
+        (("--mutate", "--without", "1"), "the whole stack"),
+        (("--matrix", "nowhere.toml"), "nowhere.toml does not exist"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(

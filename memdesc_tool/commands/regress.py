@@ -49,7 +49,20 @@ def regress_command(click_context: click.Context, /, **kwargs: object) -> None:
         click_context.exit(ExitStatus.FAILED)
 
 
+def _check(options: Options) -> None:
+    """Refuse options that would be ignored. Raises UserError."""
+    if options.scheduler and options.workers:
+        raise UserError("give either --scheduler or --workers")
+    if options.sample and not options.mutate:
+        raise UserError("--sample takes a part of the mutants of --mutate", "give both")
+    if options.matrix and (options.command or options.vm or options.every):
+        raise UserError("--matrix says what runs", "leave --command, --vm and --every out")
+    if (options.mutate or options.coverage) and options.without is not None:
+        raise UserError("--mutate and --coverage look at the whole stack, not at --without")
+
+
 def _regress(context: Context, options: Options) -> bool:
+    _check(options)
     project, stack = _what(options)
     base = resolve_base(context, options.tree_spec, _base_revision(options), stack)
     columns, skipped = columns_of(project, stack, options)
