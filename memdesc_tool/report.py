@@ -121,12 +121,13 @@ def cell_text(cell: Cell) -> Text:
 
 
 def _compiled(text: Text, cell: Cell) -> None:
-    """Like "113 objects, 1 not compiled, 2 warnings" """
+    """Like "113 objects, 1 not compiled, 2 warnings"."""
     objects = next((r.detail for a in cell.attempts for r in a.results if r.name == COMPILED), "")
     text.append(objects)
-    for what, prefix, style in (("not compiled", OBJECT, "red"), ("warnings", WARNING, "yellow")):
+    for what, prefix, style in (("not compiled", OBJECT, "red"), ("warning", WARNING, "yellow")):
         if count := sum(name.startswith(prefix) for name in cell.failing):
-            text.append(f", {count} {what}", style)
+            plural = "s" if prefix == WARNING and count > 1 else ""
+            text.append(f", {count} {what}{plural}", style)
 
 
 def details(
