@@ -209,18 +209,20 @@ def make_branch(
     messages = [scratch.run("log", "-1", "--format=%B", commit) for commit in commits]
     wanted = {subject for message in messages for subject in fixes.unresolved(message)}
     known = fixes.look_up(users, base, wanted)
-    maker = _Recommitter(scratch, identity(users), known, signoff)
+    maker = Recommitter(scratch, identity(users), known, signoff)
     tip = base
     for commit, message in zip(commits, messages, strict=True):
         tip = maker.recommit(commit, message, tip)
-    _hand_over(scratch, users, base, tip, ref, maker.committer)
+    hand_over(scratch, users, base, tip, ref, maker.committer)
     return Branch(tip, tuple(sorted(wanted - set(known))))
 
 
-def _hand_over(
-    scratch: Git, users: Git, base: str, tip: str, ref: str, committer: tuple[str, str]
-) -> None:
-    """Put the objects from base to tip into the user's repository and make ref.
+def hand_over(
+    scratch: Git, users: Git, base: str, tip: str, ref: str, committer: tuple[str, str],
+    old: str = "",
+) -> None:  # fmt: skip
+    """Put the objects from base to tip into the user's repository and make ref, or move it
+    there from the commit old.
 
     Not by fetch: that would go by the url.*, fetch.* and transfer.* of the repository.
     """
@@ -230,7 +232,8 @@ def _hand_over(
     if status:
         raise GitError(["pack-objects"], status, err)
     env = {"GIT_COMMITTER_NAME": committer[0], "GIT_COMMITTER_EMAIL": committer[1]}
-    make = ("update-ref", "-m", "branch: created by memdesc-tool", ref, tip, "")
+    verb = "updated" if old else "created"
+    make = ("update-ref", "-m", f"branch: {verb} by memdesc-tool", ref, tip, old)
     for args in (("unpack-objects", "-q"), make):
         status, out, err = users.attempt(*args, stdin=pack, env=env)
         if status:
@@ -240,7 +243,7 @@ def _hand_over(
 
 
 @dataclass(frozen=True)
-class _Recommitter:
+class Recommitter:
     """Makes commits anew for a user: committer, sign-off, hashes of Fixes: trailers."""
 
     scratch: Git
@@ -248,14 +251,16 @@ class _Recommitter:
     fixed: Mapping[str, str]
     signoff: bool
 
-    def recommit(self, commit: str, message: str, parent: str) -> str:
-        """The same change, on parent; the new commit."""
+    def recommit(self, commit: str, message: str, parent: str, notes: str = "") -> str:
+        """The same change, on parent; the new commit. notes: for the mail, below ---."""
         name, mail = self.committer
         text = fixes.resolve(message, self.fixed) + "\n"
         if self.signoff:
             trailer = f"Signed-off-by: {name} <{mail}>"
             text = self.scratch.run("interpret-trailers", "--if-exists=addIfDifferent",
                                     "--trailer", trailer, stdin=text.encode()) + "\n"  # fmt: skip
+        if notes:
+            text = f"{text}---\n{notes}\n"
         author = self.scratch.run("log", "-1", "--format=%an%n%ae%n%aI", commit).split("\n")
         env = {
             "GIT_AUTHOR_NAME": author[0],

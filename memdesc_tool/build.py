@@ -30,6 +30,8 @@ from memdesc_tool.cache import remove_temporaries, write_atomic
 from memdesc_tool.errors import CommandError, CommandTimeout, UserError
 from memdesc_tool.kconfig import Fragment, Missing
 
+TOP_FILES = ("Kbuild", "Kconfig", "Makefile")
+"""What the top of every kernel tree has."""
 MARKER = ".memdesc-building"
 ASKED = ".config.asked"
 
@@ -270,7 +272,7 @@ def _make(request: BuildRequest, tools: Toolchain, *targets: str) -> list[str]:
 
 def _check_source(source: Path) -> None:
     """Refuse what is no kernel tree, and a tree in which somebody has built (kbuild does)."""
-    for name in ("Kbuild", "Kconfig", "Makefile"):
+    for name in TOP_FILES:
         if not (source / name).is_file():
             raise UserError(f"{source} is not a kernel tree: it has no {name}")
     if (source / ".config").exists() or (source / "include/config").is_dir():

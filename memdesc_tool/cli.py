@@ -22,6 +22,8 @@ from memdesc_tool.errors import ExitStatus, ToolError
 COMMANDS = {
     "apply": ("apply", "apply"),
     "bench": ("bench", "bench"),
+    "check": ("check", "check_command"),
+    "cover": ("cover", "cover_command"),
     "doctor": ("doctor", "doctor"),
     "gc": ("gc", "gc"),
     "generate": ("generate", "generate_command"),
@@ -30,6 +32,7 @@ COMMANDS = {
     "modules": ("modules", "modules_group"),
     "parse": ("parse", "parse"),
     "regress": ("regress", "regress_command"),
+    "send": ("send", "send_command"),
     "series": ("series", "series"),
     "tree": ("tree", "tree"),
     "vm": ("vm", "vm_command"),

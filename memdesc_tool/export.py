@@ -21,6 +21,8 @@ from memdesc_tool.patch import Patch, file_name, format_patch, parse_patch, read
 from memdesc_tool.series import SERIES_FILE, read_series
 from memdesc_tool.vetting import refuse_unsafe
 
+_DATE = re.compile(rb"^Date: .*\n", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Export:
@@ -52,7 +54,7 @@ def plan_export(git: Git, base: str, tip: str, directory: Path) -> Export:
     patches = []
     for number, commit in enumerate(commits, 1):
         path = directory / file_name(number, git.subject(commit))
-        patches.append(parse_patch(path, format_patch(git, commit)))
+        patches.append(parse_patch(path, _dated_as_before(path, format_patch(git, commit))))
         refuse_unsafe(patches[-1])
     description = _describe(directory, patches)
     there = [*directory.glob("*.patch"), directory / SERIES_FILE]
@@ -66,6 +68,18 @@ def plan_export(git: Git, base: str, tip: str, directory: Path) -> Export:
         changed=tuple(name for name in new if name in old and old[name] != new[name]),
         removed=tuple(name for name in old if name not in new),
     )
+
+
+def _dated_as_before(path: Path, data: bytes) -> bytes:
+    """data; the file that is there where only the author's date is another.
+
+    A patch that has gone through the mail has the date of the mail.
+    """
+    if path.exists():
+        old = read_regular(path, LIMIT)
+        if _DATE.sub(b"", old, count=1) == _DATE.sub(b"", data, count=1):
+            return old
+    return data
 
 
 def write_export(export: Export) -> None:

@@ -99,6 +99,12 @@ def format_patch(git: Git, commit: str) -> bytes:
     return out.rstrip(b"\n") + b"\n"
 
 
+def patch_id(git: Git, patch: Patch) -> str:
+    """What `git patch-id --stable` makes of a patch: equal for equal changes."""
+    out = git.run("patch-id", "--stable", stdin=patch.diff)
+    return out.split()[0] if out else ""
+
+
 def file_name(number: int, subject: str) -> str:
     """The name of a patch file as format-patch chooses it: 0001-mm-count-pages.patch."""
     slug = re.sub(r"[^A-Za-z0-9_.]+", "-", subject).strip("-.")

@@ -18,11 +18,14 @@ from pathlib import Path
 
 from memdesc_tool.errors import UserError
 from memdesc_tool.files import refuse_outside
+from memdesc_tool.finding import Silence, read_silence
 from memdesc_tool.patch import Patch, read_patch
 from memdesc_tool.tomlfile import Table, read_toml
 
 SERIES_FILE = "series.toml"
 STACK_FILE = "stack.toml"
+FIELDS = ("title", "prefix", "revision", "base", "depends", "suites", "to", "cc", "links",
+          "changes", "silence", "patch")  # fmt: skip
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -33,20 +36,27 @@ class Kind(Enum):
     """Written by hand."""
     FILES = "files"
     """Made from a suite in kernel-test-modules/."""
+    COCCI = "cocci"
+    """Made by a semantic patch."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """A patch's place in a series: its file and how it is made.
 
-    suite, message: for Kind.FILES the suite that it brings in and the template of its
-    commit message (below templates/).
+    suite: for Kind.FILES the suite that it brings in; script, paths: for Kind.COCCI the
+    semantic patch (below templates/) and the files and directories of the kernel that it is
+    for; message: for both the template of the commit message (below templates/); notes: what
+    changed in a revision, for the mail below ---: (revision, text) pairs.
     """
 
     patch: Patch
     kind: Kind = Kind.DIFF
     suite: str = ""
     message: str = ""
+    script: str = ""
+    paths: tuple[str, ...] = ()
+    notes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,9 @@ class Series:
     """A series: patches in order, and what is said about them.
 
     directory: where it is; base: the release that it was made for ("7.3") or empty; suites:
-    names of the suites that test it; to, cc: recipients besides get_maintainer.pl's.
+    names of the suites that test it; to, cc: recipients besides get_maintainer.pl's;
+    changes: what changed in a revision as a whole: (revision, text) pairs; links: to earlier
+    revisions and discussions; silences: findings of `check` that are meant to be.
     """
 
     name: str
@@ -68,6 +80,9 @@ class Series:
     suites: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
+    changes: tuple[tuple[int, str], ...] = ()
+    links: tuple[str, ...] = ()
+    silences: tuple[Silence, ...] = ()
 
     @property
     def patches(self) -> tuple[Patch, ...]:
@@ -127,9 +142,15 @@ def read_series(directory: Path, *, incomplete: bool = False) -> Series:
     if not path.exists():
         return _series_of_files(directory)
     top = read_toml(path, "the description of a series")
-    top.only(["title", "prefix", "revision", "base", "depends", "suites", "to", "cc", "patch"])
     entries = tuple(_read_entry(table, directory, incomplete) for table in top.tables("patch"))
-    series = Series(
+    series = _described(top, directory, entries)
+    _refuse_strays(series, top)
+    return series
+
+
+def _described(top: Table, directory: Path, entries: tuple[Entry, ...]) -> Series:
+    top.only(FIELDS)
+    return Series(
         name=directory.name,
         directory=directory,
         title=top.string("title"),
@@ -141,9 +162,18 @@ def read_series(directory: Path, *, incomplete: bool = False) -> Series:
         suites=top.strings("suites"),
         to=top.strings("to"),
         cc=top.strings("cc"),
+        changes=_by_revision(top, "changes"),
+        links=top.strings("links"),
+        silences=tuple(read_silence(table) for table in top.tables("silence")),
     )
-    _refuse_strays(series, top)
-    return series
+
+
+def read_description(path: Path) -> Series:
+    """What a file like series.toml says of a series whose patches are elsewhere. UserError."""
+    top = read_toml(path, "the description of a series")
+    if "patch" in top.values:
+        raise top.error("patch", "the patches are those of the branch", "leave them out")
+    return _described(top, path.absolute().parent, ())
 
 
 def _series_of_files(directory: Path) -> Series:
@@ -160,20 +190,38 @@ def _series_of_files(directory: Path) -> Series:
 
 
 def _read_entry(table: Table, directory: Path, incomplete: bool) -> Entry:
-    table.only(["file", "kind", "suite", "message"])
+    table.only(["file", "kind", "suite", "message", "script", "paths", "notes"])
     kinds = {kind.value: kind for kind in Kind}
     name = table.string("kind", Kind.DIFF.value)
     if name not in kinds:
         raise table.error("kind", f"no such kind: {name}", f"known: {', '.join(kinds)}")
     kind = kinds[name]
     path = directory / table.string("file")
-    if incomplete and kind is Kind.FILES and not path.exists():
+    if incomplete and kind is not Kind.DIFF and not path.exists():
         patch = Patch(path, b"", "", "", (), ())
     else:
         patch = read_patch(table.file("file", directory))
+    notes = _by_revision(table, "notes")
     if kind is Kind.FILES:
-        return Entry(patch, kind, table.string("suite"), table.string("message"))
-    return Entry(patch, kind)
+        suite, message = table.string("suite"), table.string("message")
+        return Entry(patch, kind, suite=suite, message=message, notes=notes)
+    if kind is Kind.COCCI:
+        script, paths = table.string("script"), table.strings("paths", None)
+        return Entry(patch, kind, message=table.string("message"), script=script,
+                     paths=paths, notes=notes)  # fmt: skip
+    return Entry(patch, kind, notes=notes)
+
+
+def _by_revision(table: Table, field: str) -> tuple[tuple[int, str], ...]:
+    """A table of texts by revision: { v2 = "text", v3 = "text" }; the newest comes first."""
+    if field not in table.values:
+        return ()
+    texts = table.table(field)
+    for name in texts.values:
+        if not re.fullmatch(r"v[1-9]\d*", name):
+            raise texts.error(name, "must be a revision: v2, v3, ...")
+    numbers = sorted((int(name[1:]) for name in texts.values), reverse=True)
+    return tuple((number, texts.string(f"v{number}").strip()) for number in numbers)
 
 
 def _refuse_strays(series: Series, top: Table) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool.commands.common import commit_span, project_option
+from memdesc_tool.commands.seriesreroll import diff_command, reroll_command
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
@@ -93,3 +94,7 @@ def export(
         write_export(plan)
         read_series(directory)
         out.print(f"{name}: {len(plan.patches)} patches written to {directory}", markup=False)
+
+
+series.add_command(reroll_command)
+series.add_command(diff_command)

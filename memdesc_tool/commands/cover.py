@@ -1,0 +1,58 @@
+"""memdesc-tool cover: the cover letter of a series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from memdesc_tool import cover as covers
+from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options
+from memdesc_tool.console import warn
+from memdesc_tool.context import Context
+from memdesc_tool.cover import Cover, make_cover
+from memdesc_tool.evidence import read_evidence, what_was_tested
+from memdesc_tool.prep import prerequisites
+from memdesc_tool.results import Store, open_store
+from memdesc_tool.revision import sent_span
+
+
+@click.command("cover")
+@series_options
+@click.option("--range-diff", is_flag=True, help="Add git range-diff against the last revision.")
+@click.pass_obj
+def cover_command(context: Context, /, range_diff: bool, **chosen: object) -> None:
+    """Print the cover letter of SERIES: its cover.md.j2 with what the results store and the
+    tree know.
+    """
+    options = SeriesOptions(**chosen)  # type: ignore[arg-type]
+    with options.open(context) as found, open_store(context.cache.results) as store:
+        letter = cover_of(context, found, store, range_diff=range_diff)
+        names = prerequisites(found.base.commit, found.before, found.workspace.scratch)
+        base = covers.base_text(found.base.commit, names, users=found.base.users)
+        click.echo(covers.whole_text(letter, covers.diffstat(found.candidate), base), nl=False)
+
+
+def cover_of(context: Context, chosen: Chosen, store: Store, *, range_diff: bool) -> Cover:
+    """The cover letter of the series that was chosen."""
+    candidate = chosen.candidate
+    evidence = read_evidence(chosen.workspace, store)
+    tested, missing = what_was_tested(candidate, chosen.suites, evidence)
+    for name in missing:
+        warn(f"{name} has not run on the last patch; the cover letter says so")
+    compared = ""
+    if range_diff and (
+        sent := sent_span(
+            chosen.workspace, chosen.base.commit, chosen.before, candidate.series, context.progress
+        )
+    ):
+        span = (candidate.start, candidate.tip)
+        compared = covers.range_diff(chosen.workspace.scratch, sent.span, span, sent.revision)
+    name = Path(chosen.base.name).name if chosen.base.users else chosen.base.name
+    return make_cover(
+        candidate.series,
+        name,
+        covers.tested_text(tested, missing, len(candidate.steps) + 1),
+        covers.diffstat(candidate),
+        compared,
+    )

@@ -1,0 +1,123 @@
+"""memdesc-tool send: a series as mail, through b4."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from memdesc_tool.b4 import B4, users_settings
+from memdesc_tool.commands.cover import cover_of
+from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options
+from memdesc_tool.console import out, warn
+from memdesc_tool.context import Context
+from memdesc_tool.errors import UserError
+from memdesc_tool.git import Git
+from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipient_lines, reflect
+from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish, worktree
+from memdesc_tool.results import open_store
+
+
+@click.command("send")
+@series_options
+@click.option("--name", "prep_name", metavar="NAME", help="The prep branch b4/NAME [SERIES].")
+@click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the mails there.",
+)
+@click.option("--reflect", "to_self", is_flag=True, help="Mail them to yourself alone.")
+@click.option("--signoff", is_flag=True, help="Sign off with your git identity.")
+@click.option("--range-diff", is_flag=True, help="Add git range-diff against the last revision.")
+@click.pass_obj
+def send_command(
+    context: Context,
+    /,
+    prep_name: str | None,
+    output_dir: Path | None,
+    to_self: bool,
+    signoff: bool,
+    range_diff: bool,
+    **chosen: object,
+) -> None:
+    """Make SERIES a prep branch of b4 in your tree, and mail of it.
+
+    The branch b4/NAME is made or brought up to date; its tracking and change-id are b4's.
+    Recipients are those of get_maintainer.pl and of series.toml. Nothing is mailed but by
+    --reflect, to you: the command that mails the series is printed, for you to run.
+    """
+    options = SeriesOptions(**chosen)  # type: ignore[arg-type]
+    if output_dir and output_dir.exists() and any(output_dir.iterdir()):
+        raise UserError(f"{output_dir} is not empty", "name a new directory with --output-dir")
+    with options.open(context) as found:
+        if not found.base.users:
+            raise UserError(
+                f"{found.base.name} is no tree of yours, which nobody could apply the mail to",
+                "--tree PATH names one",
+            )
+        tree = Path(str(options.tree_spec))
+        if options.branch:
+            prepared = _users_branch(found, tree, options.branch)
+        else:
+            name = prep_name or found.candidate.series.name
+            prepared = _prepare(context, found, tree, name, signoff, range_diff)
+        _mail(found, prepared, output_dir, to_self)
+    out.print(f"mail it: cd {shlex.quote(str(tree.absolute()))} && git switch {prepared.name}"
+              " && b4 prep --check && b4 send", markup=False)  # fmt: skip
+
+
+def _prepare(
+    context: Context, found: Chosen, tree: Path, name: str, signoff: bool, range_diff: bool
+) -> Prepared:
+    """The prep branch, made anew or brought up to date in the tree."""
+    candidate, series = found.candidate, found.candidate.series
+    with open_store(context.cache.results) as store:
+        cover = cover_of(context, found, store, range_diff=range_diff)
+    letter = Letter(
+        cover.text,
+        recipient_lines(found.workspace, candidate),
+        tuple(word for word in series.prefix.split() if word != "PATCH"),
+        prerequisites(found.base.commit, found.before, found.workspace.scratch),
+        series.revision,
+    )
+    prepared = prepare(
+        found.workspace, Git(tree), name, candidate, letter, signoff=signoff
+    )  # fmt: skip
+    publish(found.workspace, tree, prepared)
+    verb = "made" if prepared.new else "brought up to date"
+    out.print(f"branch {prepared.name} is {verb}: {len(prepared.commits)} patches,"
+              f" v{series.revision}", markup=False)  # fmt: skip
+    for subject in prepared.unresolved:
+        warn(f'{tree} has no single commit "{subject}": its Fixes: hash stays zero')
+    if not signoff:
+        warn("the patches are not signed off; --signoff does so with your git identity")
+    return prepared
+
+
+def _users_branch(found: Chosen, tree: Path, branch: str) -> Prepared:
+    """A prep branch that is in the tree already."""
+    users = Git(tree)
+    if ".." in branch:
+        raise UserError(
+            f"{branch} is no prep branch", f"git switch -c b4/NAME && b4 prep -e {branch[:12]}"
+        )
+    tip = users.commit(branch)
+    files = sorted({file for step in found.candidate.steps for file in step.patch.files})
+    git = worktree(found.workspace, tip, branch, files)
+    fork = found.candidate.start
+    commits = tuple(git.commits(fork, tip))
+    return Prepared(B4(git.path, users_settings(users)), branch, fork, commits)
+
+
+def _mail(found: Chosen, prepared: Prepared, output_dir: Path | None, to_self: bool) -> None:
+    if output_dir:
+        mailing: Mailing = mail_to_directory(prepared, output_dir)
+        read_back(found.workspace, prepared, mailing)
+        out.print(f"{len(mailing.mails)} mails are in {output_dir}; git am makes the same tree"
+                  " of them", markup=False)  # fmt: skip
+    if to_self:
+        count = reflect(prepared)
+        out.print(f"{count} mails were sent to you alone", markup=False)

@@ -1,0 +1,154 @@
+"""Options of the commands that prepare a series, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from memdesc_tool import candidate as candidates
+from memdesc_tool.apply import apply_stack
+from memdesc_tool.candidate import Candidate
+from memdesc_tool.commands.common import (
+    commit_span,
+    project_option,
+    resolve_base,
+    tree_options,
+)
+from memdesc_tool.context import Context
+from memdesc_tool.errors import UserError
+from memdesc_tool.git import Git
+from memdesc_tool.prep import branch_span
+from memdesc_tool.project import Project, find_project
+from memdesc_tool.series import Entry, Series, Stack, read_description
+from memdesc_tool.suites import Suite, find_suite
+from memdesc_tool.trailers import History, addresses
+from memdesc_tool.tree import Base
+from memdesc_tool.workspace import Workspace, open_workspace
+
+AnyCommand = Callable[..., Any]
+
+
+def series_options(command: AnyCommand) -> AnyCommand:
+    """SERIES, or --branch with --describe; --tree, --rev and --project."""
+    for option in (
+        click.argument("name", metavar="[SERIES]", required=False),
+        tree_options,
+        click.option(
+            "--branch",
+            "branch",
+            metavar="B",
+            help="Commits in place of SERIES: a b4 prep branch of the tree, or BASE..TIP.",
+        ),
+        click.option(
+            "--describe",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="With --branch: a series.toml without patches (title, to, cc, silence, ...).",
+        ),
+        project_option,
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the options of a command name, ready to work on; before: the patches that the
+    series depends on.
+    """
+
+    candidate: Candidate
+    base: Base
+    workspace: Workspace
+    suites: tuple[Suite, ...]
+    project: Project | None
+    before: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeriesOptions:
+    """The options of series_options(); the fields are named as there."""
+
+    name: str | None
+    tree_spec: str | None
+    rev: str | None
+    branch: str | None
+    describe: Path | None
+    project: Path | None
+
+    @contextmanager
+    def open(self, context: Context) -> Iterator[Chosen]:
+        """The series on its base, in a workspace that is ours meanwhile.
+
+        Raises UserError, ConflictError.
+        """
+        if bool(self.name) == bool(self.branch):
+            raise UserError("name a SERIES of patches/, or commits with --branch")
+        with self._of_branch(context) if self.branch else self._of_patches(context) as chosen:
+            if not chosen.candidate.steps:
+                raise UserError(
+                    f"every patch of {chosen.candidate.series.name} is in {chosen.base.name}"
+                    f" {chosen.base.commit[:12]} already", "--rev names the commit below them"
+                )  # fmt: skip
+            yield chosen
+
+    @contextmanager
+    def _of_patches(self, context: Context) -> Iterator[Chosen]:
+        project = find_project(self.project) if not _is_directory(self.name) else None
+        stack = self._stack(project)
+        series = stack.series[-1]
+        base = resolve_base(context, self.tree_spec, self.rev, stack)
+        with open_workspace(context.cache, base, context.progress) as workspace:
+            applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
+            candidate = candidates.of_applied(
+                series, applied, base.commit, workspace.scratch, _history(series, base)
+            )
+            before = tuple(entry for one in stack.series[:-1] for entry in one.entries)
+            yield Chosen(candidate, base, workspace, _suites(project, series), project, before)
+
+    def _stack(self, project: Project | None) -> Stack:
+        names = (str(self.name),)
+        stack = project.stack(names) if project else Project(Path.cwd()).stack(names)
+        wanted = Path(str(self.name)).name
+        # What it depends on comes first, whatever the order of the stack has behind it.
+        last = next(one for one in stack.series if one.name == wanted)
+        return Stack((*(one for one in stack.series if one is not last), last))
+
+    @contextmanager
+    def _of_branch(self, context: Context) -> Iterator[Chosen]:
+        if not self.tree_spec or self.rev:
+            raise UserError("--branch takes --tree PATH, the tree that it is in, and no --rev")
+        tree, branch = Path(self.tree_spec), str(self.branch)
+        base_commit, tip = (
+            commit_span(tree, branch) if ".." in branch else branch_span(Git(tree), branch)
+        )
+        described = read_description(self.describe) if self.describe else None
+        base = resolve_base(context, self.tree_spec, base_commit)
+        project = find_project(self.project) if described and described.suites else None
+        with open_workspace(context.cache, base, context.progress) as workspace:
+            name = branch.rpartition("..")[2].removeprefix("b4/") or "HEAD"
+            series = candidates.of_commits(workspace.scratch, base_commit, tip, name, described)
+            stack = Stack((series,))
+            applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
+            candidate = candidates.of_applied(
+                series, applied, base.commit, workspace.scratch, _history(series, base)
+            )
+            yield Chosen(candidate, base, workspace, _suites(project, series), project)
+
+
+def _is_directory(name: str | None) -> bool:
+    """Whether a series is named by its path, which needs no project."""
+    return bool(name) and "/" in str(name) and Path(str(name)).is_dir()
+
+
+def _history(series: Series, base: Base) -> History:
+    return History(Git(base.repository), base.commit, addresses((*series.to, *series.cc)))
+
+
+def _suites(project: Project | None, series: Series) -> tuple[Suite, ...]:
+    return tuple(find_suite(project.root, name) for name in series.suites) if project else ()

@@ -1,0 +1,134 @@
+"""What the store knows of the revisions of a series: which suites ran on which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from memdesc_tool.baseline import BAD, cases_of, compare, worst
+from memdesc_tool.candidate import Candidate, Step
+from memdesc_tool.errors import FailedError
+from memdesc_tool.finding import Finding, Severity
+from memdesc_tool.overlay import overlay
+from memdesc_tool.results import Attempt, Outcome, Store, Verdict, key_of
+from memdesc_tool.suites import Kind, Suite
+from memdesc_tool.workspace import Workspace
+
+Runs = Mapping[str, tuple[Attempt, ...]]
+"""The attempts of a suite on one revision, by arch."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Answers what ran, from the inputs of every run that is stored."""
+
+    workspace: Workspace
+    store: Store
+    stored: Mapping[tuple[str, str], tuple[Mapping[str, str], ...]]
+
+    def runs(self, commit: str, suite: Suite) -> Runs:
+        """The runs of a suite on a revision, with the suite as it is now."""
+        try:
+            tree = self.workspace.scratch.tree(overlay(self.workspace, commit, [suite]))
+        except FailedError:
+            return {}
+        found: dict[str, tuple[Attempt, ...]] = {}
+        for inputs in self.stored.get((tree, suite.filter), ()):
+            arch = inputs.get("arch", "")
+            found[arch] = (*found.get(arch, ()), *self.store.attempts(key_of(inputs)))
+        return found
+
+
+def read_evidence(workspace: Workspace, store: Store) -> Evidence:
+    """What is stored of KUnit suites and kselftests."""
+    found: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for kind in Kind:
+        for inputs in store.inputs(kind.value):
+            place = (inputs.get("tree", ""), inputs.get("filter", ""))
+            found.setdefault(place, []).append(inputs)
+    return Evidence(workspace, store, {place: tuple(every) for place, every in found.items()})
+
+
+def check_evidence(
+    candidate: Candidate, suites: Sequence[Suite], evidence: Evidence
+) -> tuple[Finding, ...]:
+    """Patches that did not build or boot, that made a case fail, or on which nothing ran.
+
+    KUnit suites are due on every patch, kselftests after the last one.
+    """
+    if not suites:
+        text = "names no suite, so nothing says that it boots"
+        return (Finding("results", Severity.NOTE, text),)
+    last = candidate.steps[-1:]
+    return tuple(
+        one
+        for suite in suites
+        for step in (candidate.steps if suite.kind is Kind.KUNIT else last)
+        for one in _of_step(step, suite, evidence)
+    )
+
+
+def _of_step(step: Step, suite: Suite, evidence: Evidence) -> Iterator[Finding]:
+    before, after = evidence.runs(step.parent, suite), evidence.runs(step.commit, suite)
+    for arch in suite.arches:
+        if arch not in after:
+            option = "" if suite.kind is Kind.KUNIT else " --vm"
+            yield _found(step, Severity.WARNING, f"{suite.name}/{arch} has not run on it"
+                         f" (memdesc-tool regress{option})")  # fmt: skip
+    for arch, attempts in after.items():
+        column = f"{suite.name}/{arch}"
+        for attempt in attempts:
+            if attempt.outcome is not Outcome.RAN:
+                detail = f": {attempt.detail}" if attempt.detail else ""
+                yield _found(step, Severity.ERROR, f"{column}: {attempt.outcome.value}{detail}")
+        if arch in before:
+            changes = compare(cases_of(before[arch]), cases_of(attempts))
+            for case, change in changes.items():
+                if change in BAD:
+                    yield _found(step, Severity.ERROR, f"{column}: {case} {change.value}")
+
+
+def _found(step: Step, severity: Severity, text: str) -> Finding:
+    return Finding("results", severity, text, step.name)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a suite came to on an arch, for people.
+
+    patches: on how many of the series' revisions it ran, base included; passed, failed: at
+    the end; attempts, seconds: of all runs.
+    """
+
+    suite: str
+    arch: str
+    patches: int
+    passed: int
+    failed: int
+    attempts: int
+    seconds: float
+    repeated: bool
+
+
+def what_was_tested(
+    candidate: Candidate, suites: Sequence[Suite], evidence: Evidence
+) -> tuple[tuple[Tested, ...], tuple[str, ...]]:
+    """What ran, and the "suite/arch" that did not run on the state after the last patch."""
+    tested: list[Tested] = []
+    missing: list[str] = []
+    commits = [candidate.start, *(step.commit for step in candidate.steps)]
+    for suite in suites:
+        by_commit = [evidence.runs(commit, suite) for commit in commits]
+        for arch in dict.fromkeys((*suite.arches, *by_commit[-1])):
+            runs = [found[arch] for found in by_commit if arch in found]
+            if arch not in by_commit[-1]:
+                missing.append(f"{suite.name}/{arch}")
+                continue
+            verdicts = [worst(every) for every in cases_of(by_commit[-1][arch]).values()]
+            attempts = [attempt for one in runs for attempt in one]
+            tested.append(
+                Tested(suite.name, arch, len(runs), verdicts.count(Verdict.PASSED),
+                       verdicts.count(Verdict.FAILED), len(attempts),
+                       sum(attempt.seconds for attempt in attempts), suite.attempts > 1)
+            )  # fmt: skip
+    return tuple(tested), tuple(missing)

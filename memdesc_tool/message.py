@@ -1,0 +1,111 @@
+"""The form of a patch's subject, message and trailers.
+
+Rules: Documentation/process/submitting-patches.rst ("Describe your changes", "The canonical
+patch format", "Using Reported-by:, ..."), coding-assistants.rst for Assisted-by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from memdesc_tool.finding import Finding, Severity
+from memdesc_tool.patch import Patch
+
+WIDTH = 75
+"""Columns of a subject and of a line of text."""
+TAGS = (
+    "Fixes", "Reported-by", "Closes", "Suggested-by", "Co-developed-by", "Signed-off-by",
+    "Tested-by", "Reviewed-by", "Acked-by", "Cc", "Link", "Assisted-by", "Debugged-by",
+    "Based-on-patch-by", "Originally-by", "Message-ID",
+)  # fmt: skip
+PEOPLE = ("Reported-by", "Suggested-by", "Co-developed-by", "Signed-off-by", "Tested-by",
+          "Reviewed-by", "Acked-by", "Cc", "Debugged-by")  # fmt: skip
+"""Tags whose value is a person or a list."""
+ADDRESS = re.compile(
+    r'(?:"[^"]+"|[^<>"]+)? ?<[^<>@\s]+@[^<>@\s]+>(?: *(?:#|\[).*)?$|\S+@\S+(?: +#.*)?$'
+)
+
+_UNFINISHED = re.compile(r"(fixup|squash|amend)!|\b(WIP|TODO|FIXME|EDITME)\b")
+_NOT_IMPERATIVE = re.compile(
+    r"(add|allow|avoid|change|clean|convert|drop|fix|implement|introduce|move|refactor|remov|"
+    r"rename|replac|switch|updat|us|mak)(e?s|e?d|ing)\b", re.IGNORECASE
+)  # fmt: skip
+_TAG_LINE = re.compile(r"([A-Z][a-z]+(?:-[a-z]+)+|Fixes|Cc|Link|Closes): \S")
+
+
+def check_message(patch: Patch) -> tuple[Finding, ...]:
+    """What is wrong with the form of a patch's message."""
+    return (*_subject(patch), *_body(patch), *_trailers(patch))
+
+
+def _found(check: str, severity: Severity, patch: Patch, text: str) -> Finding:
+    return Finding(check, severity, text, patch.path.name)
+
+
+def _subject(patch: Patch) -> Iterator[Finding]:
+    subject, summary = patch.subject, patch.subject.rpartition(": ")[2]
+
+    def bad(text: str, severity: Severity = Severity.WARNING) -> Finding:
+        return _found("subject", severity, patch, text)
+
+    if len(subject) > WIDTH:
+        yield bad(f"has {len(subject)} columns, {WIDTH} are the most")
+    if ": " not in subject:
+        yield bad("does not say what it is about: area: summary")
+    if subject.endswith("."):
+        yield bad("ends with a full stop")
+    if _UNFINISHED.search(subject):
+        yield bad(f"is not a final one: {subject}", Severity.ERROR)
+    if match := _NOT_IMPERATIVE.match(summary):
+        yield bad(f"is not in the imperative mood: {match[0]}")
+
+
+def _body(patch: Patch) -> Iterator[Finding]:
+    text = _prose(patch)
+    if not text.strip():
+        yield _found("message", Severity.ERROR, patch, "says nothing beyond the subject")
+    if match := re.search(r"\b[Tt]his (patch|commit) \w+", text):
+        yield _found("message", Severity.WARNING, patch,
+                     f'"{match[0]}": say what to do, in the imperative mood')  # fmt: skip
+    long = [line for line in text.splitlines() if _too_long(line)]
+    if long:
+        more = f", and {len(long) - 1} more lines" if len(long) > 1 else ""
+        text = f"a line has {len(long[0])} columns, {WIDTH} are the most{more}: {long[0]}"
+        yield _found("message", Severity.WARNING, patch, text)
+    for paragraph in _prose(patch).strip().split("\n\n"):
+        if match := _TAG_LINE.match(paragraph.splitlines()[0] if paragraph else ""):
+            stranded = f"{match[1]}: stands above an empty line, git does not see it"
+            yield _found("trailers", Severity.WARNING, patch, stranded)
+
+
+def _prose(patch: Patch) -> str:
+    """The body without the block of trailers."""
+    return patch.body.rpartition("\n\n")[0] if patch.trailers else patch.body
+
+
+def _too_long(line: str) -> bool:
+    """Output, quotes and links are not wrapped."""
+    return len(line) > WIDTH and not line.startswith((" ", "\t", ">")) and "://" not in line
+
+
+def _trailers(patch: Patch) -> Iterator[Finding]:
+    def bad(text: str, severity: Severity = Severity.WARNING) -> Finding:
+        return _found("trailers", severity, patch, text)
+
+    names = [name for name, _ in patch.trailers]
+    known = {tag.lower(): tag for tag in TAGS}
+    for number, (name, value) in enumerate(patch.trailers):
+        if known.get(name.lower(), name) != name:
+            yield bad(f"{name}: is written {known[name.lower()]}:")
+        elif name not in TAGS:
+            yield bad(f"{name}: is no tag that the kernel knows")
+        if name in PEOPLE and not ADDRESS.match(value):
+            yield bad(f"{name}: {value} is no name with an address", Severity.ERROR)
+        if (name, value) in patch.trailers[:number]:
+            yield bad(f"{name}: {value} is there twice")
+        following = patch.trailers[number + 1 : number + 2]
+        if name == "Co-developed-by" and following != (("Signed-off-by", value),):
+            yield bad(f"Co-developed-by: {value} is not followed by Signed-off-by: of the same")
+    if "Fixes" in names and "Signed-off-by" in names[: names.index("Fixes")]:
+        yield bad("Fixes: belongs before Signed-off-by:")

@@ -1,0 +1,208 @@
+"""A series as a b4 prep branch: cover letter, patches, recipients, what it depends on.
+
+The branch is made in the scratch repository by b4 itself, so that cover, tracking and
+change-id stay b4's own, and then handed to the user's repository as one ref.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memdesc_tool.apply import Recommitter, hand_over
+from memdesc_tool.b4 import B4, last_line, users_settings
+from memdesc_tool.candidate import Candidate
+from memdesc_tool.errors import CommandError, UserError
+from memdesc_tool.fixes import look_up, unresolved
+from memdesc_tool.git import Git, identity
+from memdesc_tool.patch import patch_id
+from memdesc_tool.series import Entry
+from memdesc_tool.workspace import Workspace
+
+PREFIX = "b4/"
+FORK = "memdesc/fork"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prep branch in a worktree of ours. name: with b4/; fork: the commit below its cover;
+    commits: of the patches; unresolved: subjects of Fixes: trailers without a hash; new:
+    whether the user's tree had no such branch.
+    """
+
+    b4: B4
+    name: str
+    fork: str
+    commits: tuple[str, ...]
+    unresolved: tuple[str, ...] = ()
+    new: bool = False
+
+    @property
+    def tip(self) -> str:
+        return self.commits[-1]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a prep branch needs besides the patches.
+
+    cover: subject, empty line, text, with what belongs below --- after a line of that;
+    recipients: "To: ..." and "Cc: ..." lines; prefixes: behind [PATCH ("RFC"); prerequisites:
+    as `b4 prep --edit-deps` takes them; revision: of the series.
+    """
+
+    cover: str
+    recipients: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    prerequisites: tuple[str, ...] = ()
+    revision: int = 1
+
+    @property
+    def text(self) -> str:
+        """As b4 keeps it: lines with # would be comments, trailers stand above ---."""
+        escaped = re.sub(r"^#", ">#", self.cover, flags=re.MULTILINE)
+        above, separator, below = escaped.partition("\n---\n")
+        trailers = "\n".join(self.recipients)
+        return f"{above.rstrip()}\n\n{trailers}\n{separator.lstrip()}{below}".strip() + "\n"
+
+
+def branch_span(tree: Git, branch: str) -> tuple[str, str]:
+    """(base, tip) of a prep branch of a tree, as b4 sees it. Raises UserError."""
+    if tree.attempt("show-ref", "--verify", "--quiet", f"refs/heads/{branch}")[0]:
+        raise UserError(f"{tree.path} has no branch {branch}", "a range is written BASE..TIP")
+    try:
+        info = B4(tree.path, users_settings(tree)).info(branch)
+        return tree.commit(info["base-commit"]), tree.commit(branch)
+    except (CommandError, KeyError):
+        raise UserError(
+            f"{branch} is no prep branch of b4", "write the commits as BASE..TIP"
+        ) from None
+
+
+def review_span(tree: Git, cover: str) -> tuple[str, str]:
+    """(base, tip) of the series under `b4 review` that a cover letter belongs to.
+
+    From the tracking file that b4 names in the environment, else from the letter's own
+    trailers and HEAD. Raises UserError.
+    """
+    if file := os.environ.get("B4_TRACKING_FILE"):
+        series = json.loads(Path(file).read_text(encoding="utf-8")).get("series", {})
+        if first := series.get("first-patch-commit"):
+            branch = f"b4/review/{series['change-id']}"
+            return tree.commit(f"{first}^"), tree.commit(branch)
+    if match := re.search(r"^base-commit: ([0-9a-f]{7,})", cover, re.MULTILINE):
+        return tree.commit(match[1]), tree.commit("HEAD")
+    raise UserError("the mail names no base-commit, so its commits cannot be found")
+
+
+def worktree(workspace: Workspace, commit: str, branch: str, files: Sequence[str]) -> Git:
+    """A worktree of ours in which a branch of the scratch repository is checked out."""
+    git = workspace.am_worktree(commit, files)
+    git.run("update-ref", f"refs/heads/{branch}", commit)
+    git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    return git
+
+
+def prepare(
+    workspace: Workspace, users: Git, name: str, candidate: Candidate, letter: Letter,
+    *, signoff: bool,
+) -> Prepared:  # fmt: skip
+    """Make a prep branch of a candidate, or bring the user's branch of that name up to date.
+
+    The user's repository is only read; publish() hands the branch over. Raises UserError.
+    """
+    branch = name if name.startswith(PREFIX) else PREFIX + name
+    if users.attempt("check-ref-format", "--branch", branch)[0]:
+        raise UserError(f"{branch} is no valid branch name")
+    files = sorted({file for step in candidate.steps for file in step.patch.files})
+    author = identity(users)
+    git = worktree(workspace, candidate.start, FORK, files)
+    b4 = B4(git.path, users_settings(users))
+    there = users.attempt("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+    workspace.scratch.attempt("update-ref", "-d", f"refs/heads/{branch}")
+    try:
+        _begin(b4, git, branch, candidate.start, "" if there[0] else there[1].strip())
+        if letter.prefixes:
+            b4.run("prep", "--set-prefixes", *letter.prefixes)
+        if letter.prerequisites:
+            b4.run("prep", "--edit-deps", text="\n".join(letter.prerequisites) + "\n")
+        b4.run("prep", "--force-revision", str(letter.revision))
+        b4.run("prep", "--edit-cover", text=letter.text)
+    except CommandError as error:
+        raise UserError(f"b4 cannot prepare {branch}: {last_line(error)}") from None
+    cover = git.run("rev-parse", "HEAD")
+    commits, missing = _commits(workspace, users, candidate, cover, author, signoff)
+    git.run("update-ref", f"refs/heads/{branch}", commits[-1])
+    git.run("read-tree", "--reset", "-u", commits[-1])
+    return Prepared(b4, branch, candidate.start, commits, missing, bool(there[0]))
+
+
+def _begin(b4: B4, git: Git, branch: str, fork: str, old: str) -> None:
+    """Check out a new prep branch, or the old one's (a commit) cover put on fork."""
+    if not old:
+        b4.run("prep", "--new", branch.removeprefix(PREFIX), "--fork-point", fork)
+        return
+    git.run("update-ref", f"refs/heads/{branch}", old)
+    git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    git.run("read-tree", "--reset", "-u", old)
+    info = b4.info(branch)
+    old_cover = info["start-commit"]
+    lines = git.run("log", "-1", "--format=%an%n%ae%n%aI%n%cn%n%ce%n%cI", old_cover).split("\n")
+    names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "AUTHOR_DATE",
+             "COMMITTER_NAME", "COMMITTER_EMAIL", "COMMITTER_DATE")  # fmt: skip
+    env = {f"GIT_{name}": line for name, line in zip(names, lines, strict=True)}
+    message = git.run("log", "-1", "--format=%B", old_cover)
+    cover = git.run("commit-tree", git.tree(fork), "-p", fork, "-F", "-",
+                    stdin=message.encode(), env=env)  # fmt: skip
+    git.run("update-ref", f"refs/heads/{branch}", cover)
+    git.run("read-tree", "--reset", "-u", cover)
+
+
+def _commits(
+    workspace: Workspace, users: Git, candidate: Candidate, parent: str,
+    committer: tuple[str, str], signoff: bool,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+    """The patches on top of parent, notes below ---; and the subjects that have no hash."""
+    scratch = workspace.scratch
+    messages = [scratch.run("log", "-1", "--format=%B", s.commit) for s in candidate.steps]
+    wanted = {subject for message in messages for subject in unresolved(message)}
+    known = look_up(users, candidate.history.base, wanted)
+    maker = Recommitter(scratch, committer, known, signoff)
+    commits = []
+    for step, message in zip(candidate.steps, messages, strict=True):
+        parent = maker.recommit(step.commit, message, parent, notes_text(step.entry))
+        commits.append(parent)
+    return tuple(commits), tuple(sorted(wanted - set(known)))
+
+
+def notes_text(entry: Entry) -> str:
+    """Revision notes of a patch as they stand below ---, newest first; "" for none."""
+    return "\n\n".join(f"v{revision}: {text}" for revision, text in entry.notes)
+
+
+def prerequisites(base: str, entries: Sequence[Entry], git: Git) -> tuple[str, ...]:
+    """What a series depends on, for `b4 prep --edit-deps`: the base and the patches before."""
+    if not entries:
+        return ()
+    ids = (f"patch-id: {patch_id(git, entry.patch)}" for entry in entries)
+    return (f"base-commit: {base}", *ids)
+
+
+def publish(workspace: Workspace, tree: Path, prepared: Prepared) -> None:
+    """Hand the branch to the user's repository at tree: objects and one ref.
+
+    Raises UserError where the branch is checked out there.
+    """
+    users = Git(tree)
+    ref = f"refs/heads/{prepared.name}"
+    if f"branch {ref}" in users.run("worktree", "list", "--porcelain").splitlines():
+        raise UserError(
+            f"{prepared.name} is checked out in {tree}", "git switch --detach, and try again"
+        )
+    status, out, _ = users.attempt("rev-parse", "--verify", "--quiet", ref)
+    old = "" if status else out.strip()
+    hand_over(workspace.scratch, users, prepared.fork, prepared.tip, ref, identity(users), old)

@@ -1,0 +1,200 @@
+"""send, with real b4, real git and a real SMTP server on this machine."""
+
+from __future__ import annotations
+
+import email.header
+import mailbox
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GitTree, Tool
+from tests.mailbox import (
+    MAIL,
+    NAME,
+    describe,
+    give_identity,
+    header,
+    home,
+    make_long,
+    smtp_sink,
+    without_git,
+)
+
+TO = 'to = ["Linux MM <linux-mm@example.org>"]\ncc = ["José Ñandú <jose@example.org>"]\n'
+B4 = Path(sys.executable).with_name("b4")
+
+
+@pytest.fixture
+def sender(minitree: GitTree, project: Path) -> Path:
+    give_identity(minitree)
+    return describe(project, TO)
+
+
+def test_mails_of_a_series_make_the_same_patches(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    """patches -> branch -> mail -> git am -> patches: nothing but the directory's bytes."""
+    project = sender.parent.parent
+    export = ("series", "export", "first", "--tree", minitree.path, "--project", project)
+    assert tool(*export, "main..work").status == 0
+    before = {path.name: path.read_bytes() for path in sender.iterdir()}
+    state = minitree.state()
+    out = tmp_path / "out"
+    ran = tool("send", "first", "--tree", minitree.path, "--project", project, "-o", out,
+               **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 0, ran.out + ran.err
+    assert "branch b4/first is made: 2 patches, v1" in ran.out
+    assert "b4 send" in ran.out.splitlines()[-1]
+    changed = {key for key, value in minitree.state().items() if state.get(key) != value}
+    assert not [key for key in changed if key.startswith("tree/") or key in ("HEAD", "index")]
+    minitree.git("checkout", "-q", "-b", "received", "main")
+    mails = [path for path in sorted(out.glob("*.eml")) if b"\ndiff --git " in path.read_bytes()]
+    assert len(mails) == 2
+    minitree.git("am", "-q", *map(str, mails))
+    ran = tool(*export, "main..received")
+    assert "2 patches, nothing changed" in ran.out
+    assert {path.name: path.read_bytes() for path in sender.iterdir()} == before
+
+
+def test_headers_threading_and_encodings(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ran = tool("send", "first", "--tree", minitree.path, "--project", sender.parent.parent,
+               "-o", out, "--signoff", **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 0, ran.out + ran.err
+    mails = [email.message_from_bytes(path.read_bytes()) for path in sorted(out.glob("*.eml"))]
+    cover, *patches = mails
+    assert header(cover, "Subject") == "[PATCH 0/2] words instead of figures"
+    for mail in mails:
+        sender_name = str(email.header.make_header(email.header.decode_header(mail["From"])))
+        assert sender_name == f"{NAME} <{MAIL}>"
+        assert "linux-mm@example.org" in header(mail, "To")
+        assert "jose@example.org" in header(mail, "Cc")
+        assert header(mail, "From").isascii() and header(mail, "Cc").isascii()
+    for mail in patches:
+        assert mail["In-Reply-To"] == cover["Message-ID"]
+        text = mail.get_payload(decode=True).decode()  # type: ignore[union-attr]
+        assert f"\nSigned-off-by: {NAME} <{MAIL}>\n" in text
+        assert 'From: "A. Developer" <dev@example.org>\n' in text
+    text = cover.get_payload(decode=True).decode()  # type: ignore[union-attr]
+    assert f"base-commit: {minitree.git('rev-parse', 'main')}" in text
+    assert "\n# A heading that is no comment\n" in text
+    assert "To: Linux MM" not in text
+
+
+def test_a_long_series_reflected_over_smtp(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    make_long(minitree, sender, 23)
+    with smtp_sink() as sink:
+        give_identity(minitree, sink.port)
+        ran = tool("send", "first", "--tree", minitree.path, "--project",
+                   sender.parent.parent, "--reflect", **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 0, ran.out + ran.err
+    assert "24 mails were sent to you alone" in ran.out
+    assert len(sink.mails) == 24
+    assert {tuple(to) for to, _ in sink.mails} == {(MAIL,)}
+    cover = sink.mails[0][1]
+    assert header(cover, "Subject") == "[PATCH 00/23] words instead of figures"
+    assert all(mail["In-Reply-To"] == cover["Message-ID"] for _, mail in sink.mails[1:])
+    assert all(len(line) <= 998 for _, mail in sink.mails for line in mail.as_bytes().split(b"\n"))
+    box = mailbox.mbox(tmp_path / "thread.mbox")
+    for _, mail in sink.mails:
+        box.add(mail)
+    box.flush()
+    minitree.git("checkout", "-q", "-b", "received", "main")
+    done = subprocess.run(
+        [B4, "--offline-mode", "-n", "shazam", "-m", str(tmp_path / "thread.mbox"),],
+        cwd=minitree.path, env=without_git(home(tmp_path / "home")), check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert minitree.git("rev-parse", "received^{tree}") == minitree.git("rev-parse", "long^{tree}")
+
+
+def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    variables = home(tmp_path / "home")
+    args = ("send", "first", "--tree", minitree.path, "--project", sender.parent.parent)
+    assert tool(*args, **variables).status == 0
+
+    def info() -> dict[str, str]:
+        done = subprocess.run(
+            [B4, "--offline-mode", "prep", "--show-info", "b4/first:_all"], text=True,
+            cwd=minitree.path, env=without_git(variables), check=True, capture_output=True,
+        )  # fmt: skip
+        return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+    first = info()
+    assert first["revision"] == "1"
+    assert first["base-commit"] == minitree.git("rev-parse", "main")
+    assert first["cover-subject"] == "words instead of figures"
+    assert first["needs-editing"] == "False"
+    toml = sender / "series.toml"
+    patch = next(line for line in toml.read_text().splitlines() if "0002-" in line)
+    text = toml.read_text().replace(patch, f'{patch}\nnotes = {{ v2 = "Say why (Jane)." }}')
+    toml.write_text(
+        f'revision = 2\nprefix = "RFC PATCH"\nchanges = {{ v2 = "- Clearer." }}\n{text}'
+    )
+    out = tmp_path / "out"
+    ran = tool(*args, "-o", out, **variables)
+    assert ran.status == 0, ran.out + ran.err
+    assert "b4/first is brought up to date: 2 patches, v2" in ran.out
+    second = info()
+    assert second["change-id"] == first["change-id"]
+    assert second["revision"] == "2"
+    cover, _, last = [path.read_text() for path in sorted(out.glob("*.eml"))]
+    assert "Subject: [PATCH RFC v2 0/2] words" in cover
+    assert "---\nChanges in v2:\n- Clearer.\n" in cover
+    message, _, below = last.partition("\n---\n")
+    assert "Say why" not in message
+    assert "v2: Say why (Jane)." in below.partition("diff --git")[0]
+
+
+def test_a_branch_without_a_project(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    """The series in git alone: --branch names a prep branch that b4 has made."""
+    variables = home(tmp_path / "home")
+    made = tool("send", "first", "--tree", minitree.path, "--project", sender.parent.parent,
+                "--name", "mine", **variables)  # fmt: skip
+    assert made.status == 0, made.err
+    before = minitree.state()
+    out = tmp_path / "out"
+    ran = tool("send", "--branch", "b4/mine", "--tree", minitree.path, "-o", out, **variables)
+    assert ran.status == 0, ran.out + ran.err
+    assert len(list(out.glob("*.eml"))) == 3
+    assert minitree.state() == before
+
+
+def test_what_cannot_be_sent(tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path) -> None:
+    variables = home(tmp_path / "home")
+    project = sender.parent.parent
+    args = ("send", "first", "--tree", minitree.path, "--project", project)
+    assert tool(*args, **variables).status == 0
+    minitree.git("checkout", "-q", "b4/first")
+    ran = tool(*args, **variables)
+    assert ran.status == 2 and "every patch of first is in" in ran.err
+    ran = tool(*args, "--rev", "main", **variables)
+    assert ran.status == 2 and "b4/first is checked out" in ran.err
+    minitree.git("checkout", "-q", "main")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mail").write_text("x")
+    ran = tool(*args, "-o", tmp_path / "full", **variables)
+    assert ran.status == 2 and "is not empty" in ran.err
+    ran = tool("send", "--branch", "main", "--tree", minitree.path, **variables)
+    assert ran.status == 2 and "main is no prep branch of b4" in ran.err
+    make_long(minitree, sender, 1, words=60)
+    ran = tool(*args, "-o", tmp_path / "long", **variables)
+    assert ran.status == 1 and "has a line of 1104 bytes" in ran.err
+    (sender / "cover.md.j2").unlink()
+    ran = tool(*args, **variables)
+    assert ran.status == 2 and "has no cover.md.j2" in ran.err
+    minitree.git("config", "--unset", "user.email")
+    ran = tool(*args, **variables)
+    assert ran.status == 2
