@@ -1,7 +1,8 @@
 """Make the patches that come from sources in this project.
 
 A `files` patch brings a suite of kernel-test-modules/ into the kernel, on top of the
-patches before it; its message comes from templates/.
+patches before it; a `cocci` patch is what a semantic patch makes of the tree there. Their
+messages come from templates/. Trailers of reviewers stay while the change does.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from pathlib import Path
 
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.cache import write_atomic
+from memdesc_tool.cocci import converted
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import UserError
-from memdesc_tool.git import SCRATCH_IDENTITY
+from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.overlay import overlaid_files
-from memdesc_tool.patch import Patch, format_patch, parse_patch
+from memdesc_tool.patch import Patch, format_patch, parse_patch, patch_id
 from memdesc_tool.series import Entry, Kind, Numbered, Series
-from memdesc_tool.suites import Suite, find_suite
+from memdesc_tool.suites import find_suite
 from memdesc_tool.template import render
 from memdesc_tool.workspace import Workspace
+
+GIVEN = ("Reviewed-by", "Acked-by", "Tested-by", "Reported-by", "Suggested-by", "Link", "Closes")
+"""Tags that come from others, by mail."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def generate(
     author: tuple[str, str],
     progress: Progress,
 ) -> tuple[Generated, ...]:
-    """Make the `files` patches of a series anew, each on top of what precedes it.
+    """Make the `files` and `cocci` patches of a series anew, each on top of what precedes it.
 
     root: the project; before: the patches of earlier series; author: name and mail address
     for a patch that is new. Writes nothing in patches/ (write() does). Raises UserError,
@@ -55,10 +60,10 @@ def generate(
     results: list[Generated] = []
     for entry in series.entries:
         patch = entry.patch
-        if entry.kind is Kind.FILES:
+        if entry.kind is not Kind.DIFF:
             applied = apply_stack(workspace, base, stack, progress)
             parent = applied[-1].commit if applied else base
-            data = _files_patch(workspace, root, parent, entry, author)
+            data = make_patch(workspace, root, parent, entry, author)
             results.append(Generated(entry, data))
             patch = parse_patch(patch.path, data)
         stack.append(Numbered(len(stack) + 1, series.name, patch))
@@ -72,26 +77,50 @@ def write(results: tuple[Generated, ...]) -> None:
             write_atomic(result.entry.patch.path, result.data)
 
 
-def _files_patch(
+def make_patch(
     workspace: Workspace, root: Path, parent: str, entry: Entry, author: tuple[str, str]
 ) -> bytes:
-    suite = find_suite(root, entry.suite)
-    files = overlaid_files(workspace.scratch, parent, suite)
-    if not files:
-        raise UserError(
-            f"{entry.patch.path.name}: the suite {suite.name} is in the tree before this patch"
-        )
-    message = _message(root, entry, suite)
-    tree = workspace.scratch.tree(workspace.write_tree(parent, files, suite.modes))
+    """The patch file of an entry that has a source, on top of parent.
+
+    Raises UserError, FailedError where the source does not fit the state there.
+    """
+    git = workspace.scratch
+    if entry.kind is Kind.COCCI:
+        script = root / "templates" / entry.script
+        files = converted(git, parent, script, entry.paths)
+        message = _message(root, entry, script=script.read_text(encoding="utf-8"), files=files)
+        tree = git.tree(workspace.write_tree(parent, files))
+    else:
+        suite = find_suite(root, entry.suite)
+        files = overlaid_files(git, parent, suite)
+        if not files:
+            raise UserError(
+                f"{entry.patch.path.name}: the suite {suite.name} is in the tree before this patch"
+            )
+        message = _message(root, entry, suite=suite)
+        tree = git.tree(workspace.write_tree(parent, files, suite.modes))
     env = {**SCRATCH_IDENTITY, **_authorship(entry.patch, author)}
-    commit = workspace.scratch.run(
-        "commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(), env=env
-    )
-    return format_patch(workspace.scratch, commit)
+
+    def commit(text: str) -> bytes:
+        made = git.run("commit-tree", tree, "-p", parent, "-F", "-", stdin=text.encode(), env=env)
+        return format_patch(git, made)
+
+    data = commit(message)
+    reviews = _reviews(git, entry.patch, parse_patch(entry.patch.path, data))
+    return commit(f"{message.rstrip()}\n{reviews}") if reviews else data
 
 
-def _message(root: Path, entry: Entry, suite: Suite) -> str:
-    text = render(root / "templates", entry.message, suite=suite)
+def _reviews(git: Git, old: Patch, new: Patch) -> str:
+    """Trailers that reviewers gave to the patch that is there; none where it changes."""
+    missing = [pair for pair in old.trailers if pair not in new.trailers and pair[0] in GIVEN]
+    if not missing or patch_id(git, old) != patch_id(git, new):
+        return ""
+    lines = "".join(f"{name}: {value}\n" for name, value in missing)
+    return lines if new.trailers else f"\n{lines}"
+
+
+def _message(root: Path, entry: Entry, **values: object) -> str:
+    text = render(root / "templates", entry.message, **values)
     lines = text.strip().splitlines()
     if len(lines) < 3 or lines[1]:
         raise UserError(

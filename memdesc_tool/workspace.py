@@ -6,6 +6,7 @@ Both are below `work/<key>/` of the cache, where <key> stands for the base's rep
     src           the source worktree that builds use, always at this path; it has no .git,
                   so that the kernel's release string does not change from patch to patch
     am            a sparse worktree in which `git am` runs
+    carry         another one, in which conflicts are solved (carry.py)
 
 Whoever uses them holds the lock `work-<key>`.
 """
@@ -90,12 +91,13 @@ class Workspace:
         at_source.run(git_dir, "clean", "-ffdxq", env=env)
         return self.source
 
-    def am_worktree(self, revision: str, files: Iterable[str]) -> Git:
+    def am_worktree(self, revision: str, files: Iterable[str], name: str = "am") -> Git:
         """The sparse worktree for `git am`, clean and at revision (a commit).
 
-        Only files (paths that patches touch) are checked out in it.
+        Only files (paths that patches touch, directories with a / at the end) are checked
+        out in it. name: of the worktree; a name of its own is left alone by other commands.
         """
-        path = self.root / "am"
+        path = self.root / name
         am = Git(path, fetches=True)
         if not (path / ".git").exists() or am.attempt("rev-parse", "HEAD")[0]:
             shutil.rmtree(path, ignore_errors=True)

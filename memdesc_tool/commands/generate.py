@@ -1,11 +1,14 @@
-"""memdesc-tool generate: make patches from their sources."""
+"""memdesc-tool generate: make patches from their sources, and series for other bases."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from memdesc_tool.apply import apply_stack
+from memdesc_tool.carry import Carrier, Errand, abort, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
@@ -13,30 +16,61 @@ from memdesc_tool.errors import ExitStatus, UserError
 from memdesc_tool.generate import Generated, generate, write
 from memdesc_tool.git import Git, identity
 from memdesc_tool.project import Project, find_project
-from memdesc_tool.series import Kind, Numbered, Series, read_series, stack_order
-from memdesc_tool.workspace import open_workspace
+from memdesc_tool.series import Kind, Numbered, Series, Stack, read_series, stack_order
+from memdesc_tool.tree import Base
+from memdesc_tool.workspace import Workspace, open_workspace
 
 
 @click.command("generate")
 @click.argument("names", metavar="[SERIES]...", nargs=-1)
 @tree_options
 @click.option("--check", is_flag=True, help="Change nothing; status 1 where patches/ is stale.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Carry one SERIES over to the base of --tree, into DIR/SERIES.",
+)
+@click.option("--from", "home", metavar="T", help="With --output: the tree that the patches were"
+              " made on [default: the release that the series names].")  # fmt: skip
+@click.option("--from-rev", "home_rev", metavar="REV", help="The commit of it.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on after a conflict was solved.")
+@click.option("--abort", "give_up", is_flag=True, help="Forget the conflict.")
 @project_option
 @click.pass_context
 def generate_command(
     click_context: click.Context,
+    /,
     names: tuple[str, ...],
     tree_spec: str | None,
     rev: str | None,
     check: bool,
+    output: Path | None,
+    home: str | None,
+    home_rev: str | None,
+    go_on: bool,
+    give_up: bool,
     project: Path | None,
 ) -> None:
-    """Make the patches that come from sources: the suites of kernel-test-modules/.
+    """Make the patches that come from sources: suites of kernel-test-modules/, semantic
+    patches. Handwritten patches stay as they are.
 
-    Handwritten patches stay as they are.
+    With --output, carry a SERIES over to another base: handwritten patches are merged, the
+    others made anew. A conflict stops it, and says where to solve it.
     """
     context: Context = click_context.obj
+    if go_on or give_up:
+        _resume(context, give_up)
+        return
     found = find_project(project)
+    if output:
+        if len(names) != 1 or not tree_spec or check:
+            raise UserError("--output takes one SERIES and --tree, and no --check")
+        _refuse_second(context)
+        errand = Errand(str(found.root), names[0], str(output.absolute()), tree_spec, rev, home,
+                        home_rev)  # fmt: skip
+        _carry(context, errand, resumed=False)
+        return
     stale = 0
     for name in names or stack_order(found.patches):
         series = read_series(found.patches / name, incomplete=True)
@@ -76,3 +110,68 @@ def _author(project: Project) -> tuple[str, str]:
         return identity(Git(project.root))
     except UserError:
         return "", ""
+
+
+# -- to another base ------------------------------------------------------------------
+
+
+def _refuse_second(context: Context) -> None:
+    if found := under_way(context.cache):
+        raise UserError(
+            f"{found[0].series} waits for a conflict to be solved in"
+            f" {found[1].with_name('carry')}", "generate --continue or --abort"
+        )  # fmt: skip
+
+
+def _resume(context: Context, give_up: bool) -> None:
+    found = under_way(context.cache)
+    if not found:
+        raise UserError("nothing waits for a conflict to be solved")
+    errand, path = found
+    if give_up:
+        abort(path)
+        out.print(f"{errand.series}: forgotten; nothing was written", markup=False)
+        return
+    _carry(context, errand, resumed=True)
+
+
+def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
+    project = Project(Path(errand.project))
+    series = read_series(project.patches / errand.series)
+    base = resolve_base(context, errand.tree, errand.rev)
+    lender = _lender(context, project, series, errand)
+    with open_workspace(context.cache, base, context.progress) as workspace:
+        carrier = Carrier(
+            workspace, project.root, series, lender, _author(project), context.progress
+        )
+        if resumed:
+            errand = carrier.go_on(errand)
+        else:
+            start = _before(context, project, series, Path(errand.output), base, workspace)
+            errand = carrier.carry(replace(errand, start=start))
+        target = carrier.write(errand, base.name if not base.users else "")
+    for name, commit in errand.done:
+        out.print(f"{commit[:12] or 'not needed':12}  {name}", markup=False)
+    out.print(f"{series.name} is carried over to {base.origin}: {target}", markup=False)
+
+
+def _lender(context: Context, project: Project, series: Series, errand: Errand) -> Path | None:
+    """A repository that has what the patches were made on, themselves included."""
+    base = resolve_base(context, errand.home or series.base or None, errand.home_rev)
+    stack = project.stack((series.name,))
+    with open_workspace(context.cache, base, context.progress) as workspace:
+        apply_stack(workspace, base.commit, stack.patches, context.progress)
+        return workspace.scratch.path
+
+
+def _before(
+    context: Context, project: Project, series: Series, output: Path, base: Base,
+    workspace: Workspace,
+) -> str:  # fmt: skip
+    """The state below the series: with what it depends on, as carried over where it was."""
+    found = [
+        read_series(output / name if (output / name).is_dir() else project.patches / name)
+        for name in series.depends
+    ]
+    applied = apply_stack(workspace, base.commit, Stack(tuple(found)).patches, context.progress)
+    return applied[-1].commit if applied else base.commit

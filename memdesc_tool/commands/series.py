@@ -1,4 +1,4 @@
-"""memdesc-tool series: list, show and export series."""
+"""memdesc-tool series: list, show and export series; new, reroll and diff are beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool.commands.common import commit_span, project_option
+from memdesc_tool.commands.seriesnew import new_command
 from memdesc_tool.commands.seriesreroll import diff_command, reroll_command
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
@@ -20,7 +21,7 @@ from memdesc_tool.series import NAME, read_series
 
 @click.group()
 def series() -> None:
-    """List, show and export the series in patches/."""
+    """List, show, begin, export, reroll and compare the series in patches/."""
 
 
 @series.command("list")
@@ -96,5 +97,6 @@ def export(
         out.print(f"{name}: {len(plan.patches)} patches written to {directory}", markup=False)
 
 
+series.add_command(new_command)
 series.add_command(reroll_command)
 series.add_command(diff_command)

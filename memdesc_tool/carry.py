@@ -1,0 +1,241 @@
+"""Carry a series over to another base, patch by patch.
+
+Handwritten patches are merged (`git am -3`), with the objects of the base that they were
+made on at hand; patches with a source are made anew. A conflict stops it in a worktree,
+with all that is needed to go on; how it was solved is remembered (git rerere) and used again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import tomlkit
+
+from memdesc_tool.cache import Cache, write_atomic
+from memdesc_tool.console import Progress
+from memdesc_tool.errors import FailedError, UserError
+from memdesc_tool.generate import make_patch
+from memdesc_tool.git import SCRATCH_IDENTITY, Git
+from memdesc_tool.patch import format_patch
+from memdesc_tool.series import SERIES_FILE, Entry, Kind, Series
+from memdesc_tool.workspace import Workspace
+
+STATE = "carry.json"
+WORKTREE = "carry"
+RERERE = ("-c", "rerere.enabled=true", "-c", "rerere.autoUpdate=true")
+_MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What is carried where, in words that survive the call: kept in carry.json.
+
+    project, output: directories; series: its name; tree, rev, home, home_rev: as given on the
+    command line; start: the commit below the first patch; done: (file, commit) of each patch
+    that is through, the commit "" where it is not needed any more.
+    """
+
+    project: str
+    series: str
+    output: str
+    tree: str
+    rev: str | None
+    home: str | None
+    home_rev: str | None
+    start: str = ""
+    done: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tip(self) -> str:
+        """The state after the last patch that is through."""
+        return next((commit for _, commit in reversed(self.done) if commit), self.start)
+
+
+class CarryConflictError(FailedError):
+    """A patch that needs somebody's hands."""
+
+
+def under_way(cache: Cache) -> tuple[Errand, Path] | None:
+    """The errand that a conflict has stopped, and its file; None where there is none."""
+    for path in sorted(cache.work.glob(f"*/{STATE}")):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["done"] = tuple((str(name), str(commit)) for name, commit in values["done"])
+        return Errand(**values), path
+    return None
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Does an errand in a workspace. lender: a repository with the objects that the patches
+    were made on, None for none; author: of patches that are new.
+    """
+
+    workspace: Workspace
+    root: Path
+    series: Series
+    lender: Path | None
+    author: tuple[str, str]
+    progress: Progress
+
+    @property
+    def state(self) -> Path:
+        return self.workspace.root / STATE
+
+    @property
+    def place(self) -> Path:
+        return self.workspace.root / WORKTREE
+
+    def carry(self, errand: Errand) -> Errand:
+        """Take every patch that is left over. Raises CarryConflictError, UserError."""
+        files = {file for entry in self.series.entries for file in entry.patch.files}
+        around = {f"{PurePosixPath(file).parent}/" for file in files} - {"./"}
+        git = self.workspace.am_worktree(errand.tip, sorted(files | around), WORKTREE)
+        through = {name for name, _ in errand.done}
+        with self.progress.step("carrying over") as tell:
+            for number, entry in enumerate(self.series.entries, 1):
+                if entry.patch.path.name not in through:
+                    tell(f"{number}. {entry.patch.subject}")
+                    errand = self._take(git, errand, entry, number)
+                    write_atomic(self.state, _dump(errand))
+        return errand
+
+    def _take(self, git: Git, errand: Errand, entry: Entry, number: int) -> Errand:
+        parent = errand.tip
+        if entry.kind is Kind.DIFF:
+            self._merge(git, errand, entry, number)
+        else:
+            data = make_patch(self.workspace, self.root, parent, entry, self.author)
+            git.run("am", "--keep-cr", stdin=data, env=SCRATCH_IDENTITY)
+        return self._through(git, errand, entry)
+
+    def _through(self, git: Git, errand: Errand, entry: Entry) -> Errand:
+        """The errand with what HEAD is as the state after a patch."""
+        commit, parent = git.run("rev-parse", "HEAD"), errand.tip
+        if commit == parent:
+            commit = ""
+        else:
+            self._borrow(f"{commit}\n^{parent}", "--revs")
+        return dataclasses.replace(errand, done=(*errand.done, (entry.patch.path.name, commit)))
+
+    def _merge(self, git: Git, errand: Errand, entry: Entry, number: int) -> None:
+        assert entry.patch.mail
+        status, out, err = git.attempt(
+            *RERERE, "am", "--3way", "--keep-cr", "--no-gpg-sign", "--patch-format=mbox",
+            *entry.patch.mail.options, stdin=entry.patch.mail.data, env=self._env(),
+        )  # fmt: skip
+        if status == 0:
+            return
+        solved = not _unmerged(git) and git.attempt("diff", "--cached", "--quiet")[0]
+        # Then rerere has solved and staged all of it.
+        if solved and git.attempt(*RERERE, "am", "--continue", env=self._env())[0] == 0:
+            self.progress.note(f"{entry.patch.path.name}: solved as before")
+            return
+        stages = [line.split()[1] for line in git.run("ls-files", "--unmerged").splitlines()]
+        self._borrow("\n".join(stages))
+        write_atomic(self.state, _dump(errand))
+        raise self._conflict(git, entry, number, f"{out}\n{err}")
+
+    def _env(self) -> dict[str, str]:
+        env = dict(SCRATCH_IDENTITY)
+        if self.lender:
+            env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(self.lender / "objects")
+        return env
+
+    def _borrow(self, wanted: str, *options: str) -> None:
+        """Copy objects that only the lender has: git writes none that it sees there.
+
+        wanted: what pack-objects reads, with options.
+        """
+        scratch = self.workspace.scratch
+        if self.lender and wanted:
+            args = ("pack-objects", *options, "--stdout", "-q")
+            _, pack, _ = scratch.attempt_bytes(*args, stdin=f"{wanted}\n".encode(), env=self._env())
+            scratch.run("unpack-objects", "-q", stdin=pack)
+
+    def _conflict(self, git: Git, entry: Entry, number: int, said: str) -> CarryConflictError:
+        files = _unmerged(git)
+        if files:
+            what = "conflicts in " + ", ".join(files)
+        else:
+            reasons = re.findall(r"^error: (.+)$", said, re.MULTILINE)
+            what = "; ".join(dict.fromkeys(reasons)) or "git am says nothing"
+        return CarryConflictError(
+            f"patch {number} ({entry.patch.path.name}) needs a hand: {what}",
+            f"cd '{git.path}', solve it and git add; then memdesc-tool generate --continue"
+            " (or --abort)",
+        )
+
+    def go_on(self, errand: Errand) -> Errand:
+        """Take the patch over that somebody has solved, then the rest.
+
+        Raises UserError where it is not solved.
+        """
+        git = Git(self.place, fetches=True)
+        through = {name for name, _ in errand.done}
+        entry = next(e for e in self.series.entries if e.patch.path.name not in through)
+        git_dir = Path(git.run("rev-parse", "--absolute-git-dir"))
+        if (git_dir / "rebase-apply").exists():
+            self._refuse_unsolved(git)
+            status, out, err = git.attempt(*RERERE, "am", "--continue", env=self._env())
+            if status:
+                reason = " ".join((err or out).strip().splitlines()[:1])
+                raise UserError(f"git am --continue: {reason}", f"in {git.path}")
+        commit = git.run("rev-parse", "HEAD")
+        if commit != errand.tip and git.run("rev-parse", "HEAD^") != errand.tip:
+            raise UserError(f"{git.path} is not one commit after {errand.tip[:12]}",
+                            "memdesc-tool generate --abort starts over")  # fmt: skip
+        errand = self._through(git, errand, entry)
+        write_atomic(self.state, _dump(errand))
+        return self.carry(errand)
+
+    def _refuse_unsolved(self, git: Git) -> None:
+        if unmerged := _unmerged(git):
+            raise UserError(f"not solved, or not added: {', '.join(unmerged)}",
+                            f"git add them in {git.path}")  # fmt: skip
+        for name in git.run("diff", "--cached", "--name-only", "-z").split("\0"):
+            path = git.path / name
+            if name and path.is_file() and _MARKER.search(path.read_bytes()):
+                raise UserError(f"{path} still has conflict markers")
+
+    def write(self, errand: Errand, base: str) -> Path:
+        """Write the series for its new base, whole; base: what series.toml calls it."""
+        target = Path(errand.output) / self.series.name
+        kept = [name for name, commit in errand.done if commit]
+        for name, commit in errand.done:
+            if commit:
+                write_atomic(target / name, format_patch(self.workspace.scratch, commit))
+        for path in self.series.directory.glob("*.j2"):
+            write_atomic(target / path.name, path.read_bytes())
+        text = (self.series.directory / SERIES_FILE).read_text(encoding="utf-8")
+        document = tomlkit.parse(text)
+        document["base"] = base
+        tables = document.get("patch", [])
+        for number in reversed(range(len(tables))):
+            if tables[number]["file"] not in kept:
+                del tables[number]
+        write_atomic(target / SERIES_FILE, tomlkit.dumps(document).encode())
+        for left in target.glob("*.patch"):
+            if left.name not in kept:
+                left.unlink()
+        self.state.unlink(missing_ok=True)
+        return target
+
+
+def abort(path: Path) -> None:
+    """Forget an errand; its worktree is cleaned by the next one."""
+    path.unlink(missing_ok=True)
+
+
+def _unmerged(git: Git) -> Sequence[str]:
+    out = git.attempt("diff", "--name-only", "--diff-filter=U", "-z")[1]
+    return [name for name in out.split("\0") if name]
+
+
+def _dump(errand: Errand) -> bytes:
+    return json.dumps(dataclasses.asdict(errand), indent=2).encode() + os.linesep.encode()

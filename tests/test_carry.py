@@ -1,0 +1,158 @@
+"""generate --output: a series on another base, with real conflicts and real spatch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GitTree, Ran, Tool, numbers
+from tests.minikernel import MiniKernel, make_mini
+
+
+@pytest.fixture
+def other(minitree: GitTree, project: Path) -> str:
+    """A branch beside main in whose a.txt line 20 is another, and the first lines are more."""
+    assert project.exists()
+    minitree.git("checkout", "-q", "-b", "other", "main")
+    (minitree.path / "a.txt").write_text("new top\n" + numbers((20, "line 20 of other")))
+    commit = minitree.commit("a: other")
+    minitree.git("checkout", "-q", "main")
+    return commit
+
+
+def carry(tool: Tool, tree: GitTree, project: Path, out: Path, *more: str) -> Ran:
+    return tool("generate", "first", "--tree", tree.path, "--rev", "other", "--from", tree.path,
+                "--from-rev", "main", "--output", out, "--project", project, *more)  # fmt: skip
+
+
+@pytest.mark.usefixtures("other")
+def test_a_conflict_is_solved_once(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    before = minitree.state()
+    out = tmp_path / "out"
+    ran = carry(tool, minitree, project, out)
+    assert ran.status == 1
+    assert "patch 2 (0002-a-write-twenty-as-a-word.patch) needs a hand: conflicts in a.txt" in (
+        ran.err
+    )
+    place = next((tmp_path / "cache" / "work").glob("*/carry"))
+    assert str(place) in ran.err
+    ran = carry(tool, minitree, project, out)
+    assert ran.status == 2 and "first waits for a conflict to be solved" in ran.err
+    ran = tool("generate", "--continue")
+    assert ran.status == 2 and "not solved, or not added: a.txt" in ran.err
+    worktree = GitTree(place)
+    assert "line 20 of other" in worktree.git("diff")
+    text = (place / "a.txt").read_text()
+    worktree.git("add", "a.txt")
+    ran = tool("generate", "--continue")
+    assert ran.status == 2 and "still has conflict markers" in ran.err
+    head, _, rest = text.partition("<<<<<<< ")
+    (place / "a.txt").write_text(head + "line twenty of other\n" + rest.rpartition(">>>>>>> ")[2]
+                                 .partition("\n")[2])  # fmt: skip
+    worktree.git("add", "a.txt")
+    ran = tool("generate", "--continue")
+    assert ran.status == 0, ran.err
+    assert "first is carried over" in ran.out
+    applied = tool("apply", out / "first", "--tree", minitree.path, "--rev", "other")
+    assert applied.status == 0, applied.err
+    assert "+line twenty of other" in (out / "first" / "0002-a-write-twenty-as-a-word.patch"
+                                       ).read_text()  # fmt: skip
+    # The same again, from the start: rerere knows how it was solved.
+    shutil.rmtree(out)
+    ran = carry(tool, minitree, project, out)
+    assert ran.status == 0, ran.err
+    assert "solved as before" in ran.err
+    assert minitree.state() == before
+
+
+@pytest.mark.usefixtures("other")
+def test_a_conflict_can_be_forgotten(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert carry(tool, minitree, project, out).status == 1
+    ran = tool("generate", "--abort")
+    assert ran.status == 0 and not out.exists()
+    assert tool("generate", "--abort").status == 2
+    assert carry(tool, minitree, project, out).status == 1
+
+
+def test_what_the_base_has_is_left_out(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    minitree.git("branch", "other", "work~1")
+    out = tmp_path / "out"
+    ran = carry(tool, minitree, project, out)
+    assert ran.status == 0, ran.err
+    assert "not needed    0001-a-write-three-as-a-word.patch" in ran.out
+    assert [path.name for path in (out / "first").glob("*.patch")] == [
+        "0002-a-write-twenty-as-a-word.patch"
+    ]
+
+
+SCRIPT = "@@ expression E; @@\n- old_call(E)\n+ new_call(E, 0)\n"
+MESSAGE = """\
+lib: convert to new_call()
+
+old_call() is going away. Converted by:
+{{ script }}
+In {{ files | length }} file(s).
+"""
+
+
+@pytest.fixture
+def converting(tmp_path: Path) -> MiniKernel:
+    """A mini kernel with C files, and a series of one semantic patch."""
+    mini = make_mini(tmp_path)
+    (mini.tree.path / "lib" / "a.c").write_text("int f(int x)\n{\n\treturn old_call(x);\n}\n")
+    (mini.tree.path / "lib" / "b.c").write_text("int g(void)\n{\n\treturn 1;\n}\n")
+    mini.tree.commit("lib: calls")
+    templates = mini.project / "templates"
+    templates.mkdir()
+    (templates / "new_call.cocci").write_text(SCRIPT)
+    (templates / "new_call.msg.j2").write_text(MESSAGE)
+    for old in mini.series.glob("*.patch"):
+        old.unlink()
+    (mini.series / "series.toml").write_text(
+        'title = "new_call"\n\n[[patch]]\nfile = "0001-lib-convert-to-new_call.patch"\n'
+        'kind = "cocci"\nscript = "new_call.cocci"\npaths = ["lib"]\nmessage = "new_call.msg.j2"\n'
+    )
+    mini.tree.git("config", "user.name", "M. Tainer")
+    return mini
+
+
+@pytest.mark.skipif(not shutil.which("spatch"), reason="spatch is not installed")
+def test_a_semantic_patch_is_made_anew_on_every_base(
+    tool: Tool, converting: MiniKernel, tmp_path: Path
+) -> None:
+    tree = converting.tree
+    GitTree(converting.project).git("init", "-q")
+    for key, value in (("user.name", "M. Tainer"), ("user.email", "m@example.org")):
+        GitTree(converting.project).git("config", key, value)
+    args = ("generate", "--tree", tree.path, "--project", converting.project)
+    ran = tool(*args, "numbers")
+    assert ran.status == 0, ran.err
+    made = converting.series / "0001-lib-convert-to-new_call.patch"
+    assert "+\treturn new_call(x, 0);" in made.read_text()
+    assert "In 1 file(s).\n" in made.read_text()
+    assert tool(*args, "numbers", "--check").status == 0
+    tree.git("checkout", "-q", "-b", "other")
+    (tree.path / "lib" / "b.c").write_text("int g(void)\n{\n\treturn old_call(2);\n}\n")
+    tree.commit("lib: more calls")
+    assert tool(*args, "numbers", "--check").status == 1
+    out = tmp_path / "out"
+    ran = tool(*args, "numbers", "--rev", "other", "--from", tree.path, "--from-rev", "main",
+               "--output", out)  # fmt: skip
+    assert ran.status == 0, ran.err
+    text = (out / "numbers" / made.name).read_text()
+    assert "new_call(x, 0)" in text and "new_call(2, 0)" in text and "In 2 file(s).\n" in text
+    # A reviewer's trailer stays while the change does.
+    made.write_text(made.read_text().replace(
+        "In 1 file(s).\n", "In 1 file(s).\n\nReviewed-by: Jane <jane@example.org>\n"))  # fmt: skip
+    assert tool(*args, "numbers", "--rev", "main", "--check").status == 0
+    assert tool(*args, "numbers", "--rev", "other").status == 0
+    assert "Reviewed-by" not in made.read_text()
