@@ -167,7 +167,7 @@ class Carrier:
             what = "; ".join(dict.fromkeys(reasons)) or "git am says nothing"
         return CarryConflictError(
             f"patch {number} ({entry.patch.path.name}) needs a hand: {what}",
-            f"cd '{git.path}', solve it and git add; then memdesc-tool generate --continue"
+            f"cd '{git.path}', solve it and git add -u; then memdesc-tool generate --continue"
             " (or --abort)",
         )
 
@@ -197,7 +197,7 @@ class Carrier:
     def _refuse_unsolved(self, git: Git) -> None:
         if unmerged := _unmerged(git):
             raise UserError(f"not solved, or not added: {', '.join(unmerged)}",
-                            f"git add them in {git.path}")  # fmt: skip
+                            f"git add -u in {git.path}")  # fmt: skip
         for name in git.run("diff", "--cached", "--name-only", "-z").split("\0"):
             path = git.path / name
             if name and path.is_file() and _MARKER.search(path.read_bytes()):

@@ -80,10 +80,14 @@ def hint(report: Report) -> str:
 def verdict(series: Series, report: Report, where: str) -> str:
     """The one line that sums it all up."""
     patches = "1 patch" if len(series.entries) == 1 else f"{len(series.entries)} patches"
-    counts = ", ".join(f"{report.count(severity)} {severity.value}s" for severity in Severity)
-    skipped = f", {len(report.skipped)} checks not made" if report.skipped else ""
+    counts = ", ".join(_counted(report.count(severity), severity.value) for severity in Severity)
+    skipped = f", {_counted(len(report.skipped), 'check')} not made" if report.skipped else ""
     word = "GOOD" if report.good else "BAD"
     return f"{word}: {patches} on {where}: {counts}, {len(report.silenced)} silenced{skipped}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def as_json(series: Series, report: Report, where: str) -> str:

@@ -41,8 +41,8 @@ def converted(git: Git, revision: str, script: Path, paths: Sequence[str]) -> di
             for path in top.rglob("*.[ch]") if path.is_file() and not path.is_symlink()
         )  # fmt: skip
         done = process.capture(
-            ["spatch", "--very-quiet", "--no-includes", "--in-place", "--sp-file",
-             str(script.absolute()), *names],
+            ["spatch", "--very-quiet", "--no-includes", "--include-headers", "--in-place",
+             "--sp-file", str(script.absolute()), "--dir", "."],
             cwd=top, check=False, timeout=SECONDS,
         )  # fmt: skip
         if done.status:

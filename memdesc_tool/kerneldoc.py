@@ -16,7 +16,9 @@ COCCI = "scripts/coccinelle"
 SPATCH_SECONDS = 300.0
 _DOC = re.compile(r"(?:(?:warning|error): )?(?P<file>[^\s:]+):(?P<line>\d+):? "
                   r"(?:(?:warning|error): )?(?P<text>.+)", re.IGNORECASE)  # fmt: skip
-_REPORT = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):[\d-]+: (?P<text>(?:WARNING|ERROR|.).+)")
+_REPORT = re.compile(
+    r"(?:\./)?(?P<file>[^\s:]+):(?P<line>\d+):[\d-]+: (?P<text>(?:WARNING|ERROR|.).+)"
+)
 
 Complaint = tuple[str, int, str]
 """File, line, text."""
@@ -59,7 +61,7 @@ def coccicheck(top: Path, files: Mapping[str, bytes]) -> tuple[Complaint, ...]:
                 continue
             done = process.capture(
                 ["spatch", "-D", "report", "--very-quiet", "--no-show-diff", "--no-includes",
-                 "--cocci-file", str(script), *names],
+                 "--cocci-file", str(script), "--dir", "."],
                 cwd=Path(directory), check=False, timeout=SPATCH_SECONDS,
             )  # fmt: skip
             if done.status == 0:

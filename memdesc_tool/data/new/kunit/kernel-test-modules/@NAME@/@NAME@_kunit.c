@@ -54,6 +54,7 @@ static struct kunit_suite @NAME@_suite = {
 	.exit = @NAME@_exit,
 	.test_cases = @NAME@_cases,
 };
+
 kunit_test_suite(@NAME@_suite);
 
 MODULE_DESCRIPTION("KUnit tests for @NAME@");

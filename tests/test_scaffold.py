@@ -1,0 +1,70 @@
+"""series new: what it writes is a series at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GitTree, Tool, kernel_clone, run_here
+
+TEMPLATES = ("driver", "kselftest", "kunit")
+
+
+def new_project(path: Path) -> Path:
+    """A project without a series, in git, with an identity."""
+    (path / "patches").mkdir(parents=True)
+    (path / "patches" / "stack.toml").write_text("series = []\n")
+    tree = GitTree(path)
+    tree.git("init", "-q")
+    tree.git("config", "user.name", "M. Tainer")
+    tree.git("config", "user.email", "m@example.org")
+    return path
+
+
+def test_a_new_suite_becomes_a_patch(tool: Tool, minitree: GitTree, tmp_path: Path) -> None:
+    (minitree.path / "mm").mkdir()
+    (minitree.path / "mm" / "Makefile").write_text("obj-$(CONFIG_X_KUNIT_TEST) += tests/x.o\n")
+    (minitree.path / "mm" / "Kconfig").write_text('config X\n\nsource "mm/damon/Kconfig"\n')
+    minitree.commit("mm: start")
+    project = new_project(tmp_path / "project")
+    ran = tool("series", "new", "my_pages", "--template", "kunit", "--project", project)
+    assert ran.status == 0, ran.err
+    assert 'series = ["my_pages"]' in (project / "patches" / "stack.toml").read_text()
+    args = ("my_pages", "--tree", minitree.path, "--project", project)
+    assert tool("generate", *args).status == 0
+    assert tool("generate", *args, "--check").status == 0
+    made = (project / "patches" / "my_pages").glob("*.patch")
+    text = next(made).read_text()
+    assert "+obj-$(CONFIG_MY_PAGES_KUNIT_TEST) += tests/my_pages_kunit.o\n" in text
+    assert "@" not in text.partition("diff --git")[2].replace("@@", "")
+    ran = tool("cover", *args)
+    assert ran.status == 0 and "EDITME" in ran.out
+    assert "- my_pages/um" in ran.out.partition("Nothing of it was tested.")[2]
+
+
+def test_names_and_templates_that_cannot_be(tool: Tool, tmp_path: Path) -> None:
+    project = new_project(tmp_path / "project")
+    args = ("--template", "kunit", "--project", project)
+    assert "cannot be a name in C" in tool("series", "new", "no-name", *args).err
+    assert tool("series", "new", "pages", *args).status == 0
+    ran = tool("series", "new", "pages", *args)
+    assert ran.status == 2 and "exists already" in ran.err
+    assert tool("series", "new", "x1", "--template", "magic", "--project", project).status == 2
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_new_series_passes_its_own_checks(tmp_path: Path, template: str) -> None:
+    """checkpatch --strict, get_maintainer and the rest of a real tree find nothing."""
+    tree, _ = kernel_clone("scaffold")
+    project = new_project(tmp_path / "project")
+    ran = run_here("series", "new", "my_pages", "--template", template, "--project", project)
+    assert ran.status == 0, ran.err
+    args = ("my_pages", "--tree", tree.path, "--project", project)
+    assert run_here("generate", *args).status == 0
+    ran = run_here("check", *args, "--no-compile")
+    lines = [line for line in ran.out.splitlines() if line.startswith(("  error", "  warning"))]
+    assert not [line for line in lines if "results:" not in line], ran.out
+    skipped = [line for line in ran.out.splitlines() if line.startswith("not checked")]
+    assert len(skipped) == 2, ran.out
