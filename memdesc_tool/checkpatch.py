@@ -16,7 +16,7 @@ from memdesc_tool.patch import Patch
 SCRIPT = "scripts/checkpatch.pl"
 IGNORED = ("FILE_PATH_CHANGES", "UNKNOWN_COMMIT_ID", "BAD_FIXES_TAG")
 """Asked more exactly elsewhere: maintainers.py, trailers.py."""
-_LINE = re.compile(r"(?P<where>\S+?):(?P<line>\d+): (?P<kind>ERROR|WARNING|CHECK):"
+_LINE = re.compile(r"(?P<where>\S*?):(?P<line>\d+): (?P<kind>ERROR|WARNING|CHECK):"
                    r"(?P<type>\w+): (?P<text>.*)")  # fmt: skip
 
 

@@ -130,6 +130,11 @@ def plan_reroll(workspace: Workspace, candidate: Candidate, thread: Path | None)
     Writes nothing. Raises UserError.
     """
     series = candidate.series
+    if not (series.directory / SERIES_FILE).is_file():
+        raise UserError(
+            f"{series.directory} has no {SERIES_FILE}, so no revision",
+            "it needs a title and the patches: [[patch]] file = ...",
+        )
     git = workspace.scratch
     sent, said = read_thread(thread, series.revision) if thread else ((), ())
     sent = sent or series.patches
@@ -220,10 +225,9 @@ def carry_out(workspace: Workspace, series: Series, reroll: Reroll) -> None:
             data = with_trailers(workspace, change.step, change.added, dropped)
             write_atomic(change.step.patch.path, data)
     path = series.directory / SERIES_FILE
-    if path.exists():
-        document = tomlkit.parse(path.read_text(encoding="utf-8"))
-        document["revision"] = reroll.revision
-        write_atomic(path, tomlkit.dumps(document).encode())
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document["revision"] = reroll.revision
+    write_atomic(path, tomlkit.dumps(document).encode())
 
 
 def with_trailers(
