@@ -106,7 +106,7 @@ def diffstat(candidate: Candidate) -> str:
 
 def range_diff(git: Git, old: tuple[str, str], new: tuple[str, str], revision: int) -> str:
     """What git range-diff says of two (base, tip) spans; revision: of the old one."""
-    out = git.run("range-diff", "--no-color",
+    out = git.run("-c", "core.abbrev=12", "range-diff", "--no-color",
                   f"{old[0]}..{old[1]}", f"{new[0]}..{new[1]}")  # fmt: skip
     return f"Range-diff against v{revision}:\n{out}"
 

@@ -14,7 +14,7 @@ from memdesc_tool.git import Git
 from memdesc_tool.message import check_message
 from memdesc_tool.patch import Patch, parse_patch
 from memdesc_tool.trailers import History, check_trailers
-from tests.conftest import GitTree, Tool
+from tests.conftest import GitTree, Tool, kernel_clone
 from tests.fakelinux import BUILD, make_fake
 from tests.mailbox import describe, give_identity, home, without_git
 
@@ -254,3 +254,60 @@ def test_only_what_a_patch_makes_a_compiler_say_is_its_own(tool: Tool, tmp_path:
         "warning   compile:um: mm/b.c:2: odd on purpose",
         "error     compile:um: mm/b.c:3: broken on purpose",
     ]
+
+
+CARELESS = """\
+From: A. Developer <dev@example.org>
+Subject: [PATCH] mm: add a file
+
+This was missing since commit 0123456789abcdef0123456789abcdef01234567 and teh
+reason is unknown.
+---
+ mm/careless.c | 3 +++
+ odd/place.c   | 1 +
+ 2 files changed, 4 insertions(+)
+
+diff --git a/mm/careless.c b/mm/careless.c
+new file mode 100644
+index 000000000000..111111111111
+--- /dev/null
++++ b/mm/careless.c
+@@ -0,0 +1,7 @@
++// SPDX-License-Identifier: GPL-2.0-only
++int a;@
++/**
++ * count() - Count.
++ * @b: not there
++ */
++int count(int a) { return a; }
+diff --git a/odd/place.c b/odd/place.c
+new file mode 100644
+index 000000000000..222222222222
+--- /dev/null
++++ b/odd/place.c
+@@ -0,0 +1 @@
++int c;
+""".replace(";@", "; ")
+
+
+@pytest.mark.kernel
+def test_the_scripts_of_a_real_tree_find_what_is_wrong(tool: Tool, tmp_path: Path) -> None:
+    tree, _ = kernel_clone("check")
+    series = tmp_path / "careless"
+    series.mkdir()
+    (series / "0001-mm-add-a-file.patch").write_text(CARELESS)
+    ran = tool("check", series, "--tree", tree.path, "--no-compile", "--json", "-")
+    assert ran.status == 1, ran.err
+    found = {
+        (one["check"], one["file"], one["line"])
+        for one in json.loads(ran.out)["patches"][0]["findings"]
+    }
+    assert found >= {
+        ("checkpatch:TRAILING_WHITESPACE", "mm/careless.c", 2),
+        ("checkpatch:GIT_COMMIT_ID", "", 0),
+        ("checkpatch:TYPO_SPELLING", "", 0),
+        ("maintainers", "odd/place.c", 0),
+        ("spdx", "odd/place.c", 0),
+    }
+    assert ("maintainers", "mm/careless.c", 0) not in found
+    assert any(check == "kernel-doc" and file == "mm/careless.c" for check, file, _ in found)
