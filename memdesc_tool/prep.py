@@ -29,13 +29,15 @@ FORK = "memdesc/fork"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prep branch in a worktree of ours. name: with b4/; fork: the commit below its cover;
-    commits: of the patches; unresolved: subjects of Fixes: trailers without a hash; new:
+    """A prep branch in a worktree of ours. name: with b4/; base: the commit of the user's that
+    all stands on; fork: the commit below its cover, with what the series depends on; commits:
+    of the patches; unresolved: subjects of Fixes: trailers without a hash; new:
     whether the user's tree had no such branch.
     """
 
     b4: B4
     name: str
+    base: str
     fork: str
     commits: tuple[str, ...]
     unresolved: tuple[str, ...] = ()
@@ -138,7 +140,8 @@ def prepare(
     commits, missing = _commits(workspace, users, candidate, cover, author, signoff)
     git.run("update-ref", f"refs/heads/{branch}", commits[-1])
     git.run("read-tree", "--reset", "-u", commits[-1])
-    return Prepared(b4, branch, candidate.start, commits, missing, bool(there[0]))
+    base = candidate.history.base
+    return Prepared(b4, branch, base, candidate.start, commits, missing, bool(there[0]))
 
 
 def _begin(b4: B4, git: Git, branch: str, fork: str, old: str) -> None:
@@ -205,4 +208,4 @@ def publish(workspace: Workspace, tree: Path, prepared: Prepared) -> None:
         )
     status, out, _ = users.attempt("rev-parse", "--verify", "--quiet", ref)
     old = "" if status else out.strip()
-    hand_over(workspace.scratch, users, prepared.fork, prepared.tip, ref, identity(users), old)
+    hand_over(workspace.scratch, users, prepared.base, prepared.tip, ref, identity(users), old)

@@ -156,6 +156,31 @@ def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     assert "v2: Say why (Jane)." in below.partition("diff --git")[0]
 
 
+def test_a_series_that_depends_on_another_names_it(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    minitree.git("checkout", "-q", "-b", "more", "work")
+    (minitree.path / "sub" / "b.txt").write_text("one\ntwo\nthree\n")
+    minitree.commit("b: add three\n\nThree is missing.")
+    minitree.git("checkout", "-q", "main")
+    second = sender.parent / "second"
+    second.mkdir()
+    minitree.git("format-patch", "-q", "-o", str(second), "work..more")
+    (second / "cover.md.j2").write_text("{{ series.title }}\n\nMore.\n")
+    (second / "series.toml").write_text(
+        'title = "more"\ndepends = ["first"]\n[[patch]]\nfile = "0001-b-add-three.patch"\n'
+    )
+    out = tmp_path / "out"
+    ran = tool("send", "second", "--tree", minitree.path, "--project", sender.parent.parent,
+               "-o", out, **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 0, ran.out + ran.err
+    (mail,) = (path.read_text() for path in out.glob("*.eml"))
+    assert f"base-commit: {minitree.git('rev-parse', 'main')}" in mail
+    assert mail.count("prerequisite-patch-id: ") == 2
+    assert minitree.git("rev-parse", "b4/second^{tree}") == minitree.git("rev-parse", "more^{tree}")
+    minitree.git("fsck", "--connectivity-only")
+
+
 def test_a_branch_without_a_project(
     tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
 ) -> None:

@@ -109,7 +109,7 @@ def _users_branch(found: Chosen, tree: Path, branch: str) -> Prepared:
     git = worktree(found.workspace, tip, branch, files)
     fork = found.candidate.start
     commits = tuple(git.commits(fork, tip))
-    return Prepared(B4(git.path, users_settings(users)), branch, fork, commits)
+    return Prepared(B4(git.path, users_settings(users)), branch, fork, fork, commits)
 
 
 def _mail(found: Chosen, prepared: Prepared, output_dir: Path | None, to_self: bool) -> None:
