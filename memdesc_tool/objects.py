@@ -30,6 +30,7 @@ from memdesc_tool.workspace import Workspace
 BUILD_BYTES = 1_000_000_000
 # What sparse 0.6.4 has to be told to read a kernel that uses what it does not know.
 SPARSE_FLAGS = ("", "-D__typeof_unqual__=__typeof__ '-D__builtin_strlen(x)=(sizeof(x)-1)'")
+_CHECKED = re.compile(r"^  CHECK ", re.MULTILINE)
 _LOCATION = re.compile(r"(\S+?):\d+(:\d+)?")
 
 
@@ -53,11 +54,13 @@ class Checker:
 @dataclass(frozen=True)
 class Diagnosis:
     """What was said of objects of one revision; absent: those that could not be compiled
-    with this configuration, and were not because of an error.
+    with this configuration, and were not because of an error; checked: whether sparse read
+    them, which kbuild leaves out where it finds sparse too old.
     """
 
     diagnostics: tuple[Diagnostic, ...]
     absent: tuple[str, ...]
+    checked: bool = False
 
 
 def new(before: Diagnosis, after: Diagnosis) -> tuple[Diagnostic, ...]:
@@ -127,7 +130,7 @@ class Workbench:
             told = ("C=2", "CHECK=sparse", *([f"CF={flags}"] if flags else []))
             tried = replace(plain, sparse=told)
             found = self.diagnose(tried, commit, (probe,))
-            if not any(one.kind == "error" for one in found.diagnostics):
+            if found.checked and not any(one.kind == "error" for one in found.diagnostics):
                 return tried
         return replace(plain, without="sparse does not understand this kernel")
 
@@ -182,15 +185,18 @@ class Workbench:
             name for name in objects
             if name not in built and f"{name.removesuffix('.o')}.c" not in failed
         )  # fmt: skip
-        return Diagnosis((*errors, *done.warnings), absent)
+        checked = _CHECKED.search(done.log.read_text(encoding="utf-8", errors="replace"))
+        return Diagnosis((*errors, *done.warnings), absent, checked is not None)
 
 
 def _load(path: Path) -> Diagnosis:
     values = json.loads(path.read_text())
     return Diagnosis(tuple(Diagnostic(*one) for one in values["diagnostics"]),
-                     tuple(values["absent"]))  # fmt: skip
+                     tuple(values["absent"]), values["checked"])  # fmt: skip
 
 
 def _dump(found: Diagnosis) -> bytes:
     rows = [[one.file, one.line, one.kind, one.text] for one in found.diagnostics]
-    return json.dumps({"diagnostics": rows, "absent": found.absent}).encode()
+    return json.dumps(
+        {"diagnostics": rows, "absent": found.absent, "checked": found.checked}
+    ).encode()
