@@ -1,0 +1,265 @@
+"""What observations say about which commit is the first bad one. Pure computing.
+
+The method is that of git-bayesect (Bayes' theorem over the culprits; the probabilities of
+failing before and after it are not known and are integrated out, which a beta distribution as
+prior makes a closed form; the next test is the one that promises most information), taken
+from a line of commits to any history, and with priors that know of failures that always or
+never happen: so a sure failure needs no more tests than git bisect, and a single failure on
+the good side does not end the search.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memdesc_tool.history import GOOD, History, Mask
+
+Numbers = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+GROUPS = 192
+"""Into so many groups of like probability the candidates are taken to choose the next test."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What is known beforehand of the probability to fail: beta(alpha, beta), or sure.
+
+    sure: the probability that it is exactly 1 (always) or exactly 0 (not always).
+    """
+
+    alpha: float
+    beta: float
+    sure: float
+    always: bool
+
+    def likelihood(self, fails: Counts, passes: Counts) -> tuple[Numbers, Numbers]:
+        """The logarithm of the observations' probability, and the expected rate after them."""
+        total = fails + passes
+        beta = (
+            _lgamma(self.alpha, fails) + _lgamma(self.beta, passes)
+            - _lgamma(self.alpha + self.beta, total)
+            - (math.lgamma(self.alpha) + math.lgamma(self.beta)
+               - math.lgamma(self.alpha + self.beta))
+        )  # fmt: skip
+        beta += math.log1p(-self.sure)
+        against = passes if self.always else fails
+        sure = np.where(against == 0, math.log(self.sure), -np.inf)
+        whole = np.logaddexp(beta, sure)
+        weight = np.exp(sure - whole)
+        mean = (self.alpha + fails) / (self.alpha + self.beta + total)
+        return whole, weight * float(self.always) + (1 - weight) * mean
+
+    def interval(self, fails: int, passes: int, mass: float = 0.95) -> tuple[float, float, float]:
+        """The expected rate, and the bounds of the interval that has this mass."""
+        grid = (np.arange(4000) + 0.5) / 4000
+        log = (self.alpha + fails - 1) * np.log(grid) + (self.beta + passes - 1) * np.log1p(-grid)
+        density = np.exp(log - log.max())
+        whole, mean = self.likelihood(np.array([fails]), np.array([passes]))
+        if not (passes if self.always else fails):
+            sure = math.exp(math.log(self.sure) - float(whole[0]))
+            density *= (1 - sure) / density.sum()
+            density[-1 if self.always else 0] += sure
+        steps = np.cumsum(density) / density.sum()
+        low = int(np.searchsorted(steps, (1 - mass) / 2))
+        high = int(np.searchsorted(steps, 1 - (1 - mass) / 2))
+        return float(mean[0]), low / 4000, min(high + 1, 4000) / 4000
+
+
+WHEN_BAD = Rate(alpha=0.5, beta=0.5, sure=0.6, always=True)
+WHEN_GOOD = Rate(alpha=0.5, beta=4.5, sure=0.3, always=False)
+"""Chosen by `bench bisect`: a failure that always happens needs few runs more than git bisect
+takes, one that does not is found as often as the confidence says."""
+
+
+class Posterior:
+    """The probability of each candidate to be the first bad commit.
+
+    weights: what each candidate is worth beforehand, 1 for all unless given; 0 for one that
+    cannot be it.
+    """
+
+    def __init__(self, history: History, weights: Numbers | None = None) -> None:
+        size = len(history)
+        self.history = history
+        self.testable: Mask = np.ones(size, np.bool_)
+        self._classes = history.signatures.copy()
+        self._place: npt.NDArray[np.intp] | None = None
+        self._weights = np.ones(size) if weights is None else weights.astype(np.float64)
+        self._fails = np.zeros(size, np.int64)
+        self._passes = np.zeros(size, np.int64)
+        self.failed = self.passed = 0
+        self._known: tuple[Numbers, Numbers, Numbers] | None = None
+
+    def record(self, point: int, failed: bool) -> None:
+        """Take one run at a point (an index, or GOOD and below) into account."""
+        self._known = None
+        row = self.history.row(point)
+        if failed:
+            self.failed += 1
+            self._fails += row
+        else:
+            self.passed += 1
+            self._passes += row
+
+    def skip(self, point: int) -> None:
+        """A point that cannot be tested; what only it would tell apart stays together."""
+        if point > GOOD and self.testable[point]:
+            self.testable[point] = False
+            self._place = None
+            self._classes[self.history.row(point)] -= self.history.marks[point]
+
+    def exclude(self, candidate: int) -> None:
+        """A candidate that cannot be the first bad commit (it changes nothing, say)."""
+        self._known = None
+        self._weights[candidate] = 0
+
+    def weigh(self, weights: Numbers) -> None:
+        """Take other weights; 0 stays 0."""
+        self._known = None
+        self._weights = np.where(self._weights > 0, weights, 0)
+
+    @property
+    def weights(self) -> Numbers:
+        return self._weights
+
+    def probabilities(self) -> Numbers:
+        """The probability of each candidate; the sum is 1."""
+        return self._computed()[0]
+
+    def rates(self) -> tuple[Numbers, Numbers]:
+        """For each candidate: were it the first bad, how often bad and good commits fail."""
+        return self._computed()[1:]
+
+    def counts(self, candidate: int) -> tuple[int, int, int, int]:
+        """Were this the first bad: (failed, passed) on bad commits, (failed, passed) on good."""
+        fails, passes = int(self._fails[candidate]), int(self._passes[candidate])
+        return fails, passes, self.failed - fails, self.passed - passes
+
+    def _computed(self) -> tuple[Numbers, Numbers, Numbers]:
+        if self._known is None:
+            bad, when_bad = WHEN_BAD.likelihood(self._fails, self._passes)
+            good, when_good = WHEN_GOOD.likelihood(
+                self.failed - self._fails, self.passed - self._passes
+            )
+            with np.errstate(divide="ignore"):
+                log = np.log(self._weights) + bad + good
+            found = np.exp(log - log.max())
+            self._known = found / found.sum(), when_bad, when_good
+        return self._known
+
+    def leaders(self) -> tuple[npt.NDArray[np.intp], float]:
+        """The likeliest candidates that no test can tell apart, and their probability."""
+        probabilities = self.probabilities()
+        if self._place is None:
+            self._place = np.unique(self._classes, return_inverse=True)[1]
+        place = self._place
+        mass = np.bincount(place, probabilities)
+        best = int(mass.argmax())
+        return np.flatnonzero((place == best) & (self._weights > 0)), float(mass[best])
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether no test can tell two candidates apart."""
+        return bool(self._classes[one] == self._classes[other])
+
+    def best(self, costs: Numbers) -> int:
+        """The point whose test promises most information for its cost.
+
+        costs: seconds of a run at each point; the last one (costs[GOOD]) is the good end's.
+        """
+        probabilities, when_bad, when_good = self._computed()
+        return choose(self.history, self.testable, probabilities, when_bad, when_good, costs)
+
+
+def choose(
+    history: History,
+    testable: Mask,
+    probabilities: Numbers,
+    when_bad: Numbers,
+    when_good: Numbers,
+    costs: Numbers,
+) -> int:
+    """The testable point, or the good end, that promises most bits for its cost.
+
+    The candidates are taken in groups that follow one another, and points near each group
+    are looked at; where none of these promises anything, all points are.
+    """
+    groups, starts = _groups(probabilities)
+    weight = np.add.reduceat(probabilities, starts)
+    bad, good = when_bad[groups], when_good[groups]
+    points = _points(history, testable, groups)
+    for some in (points, np.flatnonzero(testable)):
+        tried = np.append(some, GOOD)
+        worth = _gains(history, tried, groups, weight, bad, good) / costs[tried]
+        if worth.max() > 1e-9:
+            break
+    return int(tried[worth.argmax()])
+
+
+def _groups(probabilities: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The likeliest candidate of each group, and where the groups begin."""
+    size = len(probabilities)
+    if size <= GROUPS:
+        every = np.arange(size)
+        return every, every
+    number = np.floor((np.cumsum(probabilities) - probabilities / 2) * GROUPS).astype(np.int64)
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    ends = np.append(starts[1:], size)
+    best = [start + int(probabilities[start:end].argmax()) for start, end in
+            zip(starts, ends, strict=True)]  # fmt: skip
+    return np.array(best, np.intp), starts
+
+
+def _points(history: History, testable: Mask, groups: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The testable points at the groups' candidates, at their parents, or else before and after."""
+    near = [*groups.tolist(), *(p for group in groups for p in history.parents[group])]
+    wanted = np.array(sorted(set(near)), np.intp)
+    there = np.flatnonzero(testable)
+    if not there.size:
+        return there
+    after = there[np.minimum(np.searchsorted(there, wanted), there.size - 1)]
+    before = there[np.maximum(np.searchsorted(there, wanted, side="right") - 1, 0)]
+    return np.unique(np.concatenate((after, before)))
+
+
+def _gains(
+    history: History,
+    points: npt.NDArray[np.intp],
+    groups: npt.NDArray[np.intp],
+    weight: Numbers,
+    bad: Numbers,
+    good: Numbers,
+) -> Numbers:
+    """The expected information (bits) about the culprit of one test at each point."""
+    found = np.empty(points.size)
+    known = np.stack((weight * (bad - good), weight * (_entropy(bad) - _entropy(good))), axis=1)
+    rest, doubt = float(weight @ good), float(weight @ _entropy(good))
+    for start in range(0, points.size, 1024):
+        some = slice(start, start + 1024)
+        inside = history.block(points[some], groups) & (points[some] > GOOD)[:, np.newaxis]
+        sums = inside @ known
+        found[some] = _entropy(sums[:, 0] + rest) - (sums[:, 1] + doubt)
+    return found
+
+
+def _entropy(rate: Numbers) -> Numbers:
+    """The bits of a test that fails at these rates."""
+    rate = np.clip(rate, 1e-12, 1 - 1e-12)
+    return -(rate * np.log2(rate) + (1 - rate) * np.log2(1 - rate))
+
+
+_tables: dict[float, Numbers] = {}
+
+
+def _lgamma(offset: float, counts: Counts) -> Numbers:
+    """log(gamma(offset + count)) for each count, from a table."""
+    table = _tables.get(offset)
+    top = int(counts.max(initial=0))
+    if table is None or len(table) <= top:
+        table = np.array([math.lgamma(offset + count) for count in range(2 * top + 64)])
+        _tables[offset] = table
+    return table[counts]

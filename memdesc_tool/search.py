@@ -1,0 +1,261 @@
+"""What to test next, and when the first bad commit is found. Pure: it runs nothing.
+
+First the ends; then a plain search, which takes every verdict at its word; and as soon as two
+verdicts contradict each other, a Bayesian search (posterior.py), which keeps all that was seen.
+At the end the culprit must have failed and its parents passed, as often as the confidence asks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from memdesc_tool.errors import UserError
+from memdesc_tool.history import GOOD, History
+from memdesc_tool.posterior import WHEN_BAD, WHEN_GOOD, Numbers, Posterior, choose
+
+END_RUNS = 60
+"""How often an end is run before it counts as what it was not expected to be: a failure that
+happens once in ten runs is seen with a probability of 99.8 %."""
+SURE_RUNS = 4
+"""A good end that fails so often without ever passing is bad."""
+MARGIN = 0.5
+"""The search goes on until what is left of doubt is this part of what the confidence allows:
+the priors are not those of the failure at hand, least of all where it happens seldom."""
+
+EXTRA_RUNS = 5
+"""Where nothing is flaky, so many runs beyond the logarithm of the candidates to be surer than
+the confidence asks."""
+
+
+class Verdict(Enum):
+    """What a run says of a commit."""
+
+    FAIL = "fail"
+    PASS = "pass"
+    SKIP = "skip"
+
+
+@dataclass
+class Tally:
+    """The runs at one point."""
+
+    fails: int = 0
+    passes: int = 0
+
+    @property
+    def runs(self) -> int:
+        return self.fails + self.passes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where the search stands.
+
+    candidates: the likeliest first bad commits that no test tells apart, by index;
+    probability: that it is among them; bad, good: expected probability to fail on either side,
+    and its 95 % interval (low, high); flaky: whether verdicts contradicted each other.
+    """
+
+    candidates: tuple[int, ...]
+    probability: float
+    bad: tuple[float, float, float]
+    good: tuple[float, float, float]
+    flaky: bool
+
+
+@dataclass
+class Search:
+    """A search among the candidates of a history.
+
+    confidence: how sure the answer has to be; grounds: how many revisions besides the
+    candidates are said to be good (the good ends, and merge bases): points GOOD, GOOD - 1, ...;
+    name: how a point is called in errors.
+    """
+
+    history: History
+    confidence: float = 0.95
+    grounds: int = 1
+    end_runs: int = END_RUNS
+    name: Callable[[int], str] = str
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    flaky: bool = False
+
+    def __post_init__(self) -> None:
+        self.posterior = Posterior(self.history)
+        self.verified = False
+        self._left = np.ones(len(self.history), np.bool_)
+
+    def record(self, point: int, verdict: Verdict) -> None:
+        """Take a run at a point into account."""
+        if verdict is Verdict.SKIP:
+            if point not in self.tallies:  # a skip after a verdict was an accident
+                self._cannot_be_tested(point)
+            return
+        failed = verdict is Verdict.FAIL
+        tally = self.tallies.setdefault(point, Tally())
+        tally.fails += failed
+        tally.passes += not failed
+        self.posterior.record(point, failed)
+        row = self.history.row(point)
+        self._left &= row if failed else ~row
+        self.flaky = self.flaky or not self._left.any()
+
+    def _cannot_be_tested(self, point: int) -> None:
+        if point == self.history.bad or point <= GOOD:
+            end = "bad" if point == self.history.bad else "good"
+            raise UserError(
+                f"the {end} revision {self.name(point)} cannot be tested itself",
+                f"name one with --{end} that can",
+            )
+        self.posterior.skip(point)
+
+    def next(self, costs: Numbers | None = None) -> int | None:
+        """The point to test next; None when the answer is final.
+
+        costs: seconds of a run at each candidate and (the last one) at the good end, all the
+        same unless given. Raises UserError
+        where the ends are not what they are said to be.
+        """
+        costs = np.ones(len(self.history) + 1) if costs is None else costs
+        if not self.verified:
+            end = self._end()
+            if end is not None:
+                return end
+            self.verified = True
+        if not self.flaky and self._more_than_one_left():
+            weights = np.where(self._left, self.posterior.weights, 0)
+            if weights.any():
+                ones = np.ones(len(weights))
+                return choose(self.history, self.posterior.testable, weights / weights.sum(),
+                              ones, ones * 0, costs)  # fmt: skip
+        leaders, probability = self.posterior.leaders()
+        if 1 - probability > (1 - self.confidence) * self._margin():
+            return self.posterior.best(costs)
+        return self._unchecked(leaders)
+
+    def _margin(self) -> float:
+        runs = self.posterior.failed + self.posterior.passed
+        late = not self.flaky and runs >= math.log2(len(self.history)) + EXTRA_RUNS
+        return 1 if late else MARGIN
+
+    @property
+    def answer(self) -> Answer:
+        """The answer so far."""
+        leaders, probability = self.posterior.leaders()
+        counts = self.posterior.counts(int(leaders[-1]))
+        return Answer(
+            tuple(int(one) for one in leaders), probability,
+            WHEN_BAD.interval(*counts[:2]), WHEN_GOOD.interval(*counts[2:]), self.flaky,
+        )  # fmt: skip
+
+    # -- the ends ----------------------------------------------------------------------
+
+    def _end(self) -> int | None:
+        """The end to run next; None when both are what they are said to be."""
+        bad = self._tally(self.history.bad)
+        if not bad.fails:
+            if bad.passes >= self.end_runs:
+                raise UserError(
+                    f"the bad revision {self.name(self.history.bad)} does not fail: it passed"
+                    f" {bad.passes} times",
+                    "--end-runs has more runs made of it",
+                )
+            return self.history.bad
+        if bad.runs < 2:
+            return self.history.bad
+        for point in range(GOOD, GOOD - self.grounds, -1):
+            ground = self._tally(point)
+            if ground.fails:
+                surer = _surely_more(bad, ground)
+                exhausted = bad.runs + ground.runs >= 2 * self.end_runs
+                if surer < 0.5 if exhausted else ground.fails >= SURE_RUNS and not ground.passes:
+                    raise UserError(
+                        f"the good revision {self.name(point)} fails too: {ground.fails} of"
+                        f" {ground.runs} runs, the bad one {bad.fails} of {bad.runs}",
+                        "--good takes a revision that does not fail, or fails less often",
+                    )
+                if surer < self.confidence and not exhausted:
+                    return point if ground.runs <= bad.runs else self.history.bad
+            if not ground.runs:
+                return point
+        return None
+
+    def _tally(self, point: int) -> Tally:
+        return self.tallies.get(point, Tally())
+
+    # -- the plain search --------------------------------------------------------------
+
+    def _more_than_one_left(self) -> bool:
+        left = np.flatnonzero(self._left & (self.posterior.weights > 0))
+        return any(not self.posterior.same(int(left[0]), int(other)) for other in left[1:])
+
+    # -- the check at the end ----------------------------------------------------------
+
+    def _unchecked(self, leaders: npt.NDArray[np.intp]) -> int | None:
+        """The point next to the culprit that has not been run often enough; None: all have."""
+        culprit, parents = around(self.posterior, leaders)
+        if culprit is not None and not self._tally(culprit).fails:
+            return culprit
+        fails, passes, _, _ = self.posterior.counts(int(leaders[-1]))
+        wanted = self.passes_wanted(fails, passes)
+        return next((point for point in parents if self._tally(point).passes < wanted), None)
+
+    def passes_wanted(self, fails: int, passes: int) -> int:
+        """How often a commit must pass before it counts as good, where bad ones did this."""
+        rate = min(WHEN_BAD.interval(fails, passes)[0], 1 - 1e-9)
+        return max(1, math.ceil(math.log(1 - self.confidence) / math.log1p(-rate) - 1e-9))
+
+
+def around(posterior: Posterior, leaders: Iterable[int]) -> tuple[int | None, tuple[int, ...]]:
+    """The first testable point that has the culprit, and the last ones that have it not.
+
+    leaders: candidates that no test tells apart. A parent that is no candidate is GOOD.
+    """
+    history, inside = posterior.history, {int(one) for one in leaders}
+    culprit = next((one for one in sorted(inside) if posterior.testable[one]), None)
+    if culprit is None:
+        culprit = _first(inside, history.children, posterior)
+    parents: dict[int, None] = {}
+    seen, todo = set(inside), sorted(inside)
+    while todo:
+        candidate = todo.pop()
+        for parent in history.parents[candidate]:
+            if parent not in seen:
+                seen.add(parent)
+                if posterior.testable[parent]:
+                    parents[parent] = None
+                else:
+                    todo.append(parent)
+    return culprit, tuple(parents) or (GOOD,)
+
+
+def _first(inside: set[int], ways: tuple[tuple[int, ...], ...], posterior: Posterior) -> int | None:
+    """The first testable point on the ways from the candidates inside."""
+    todo, seen = sorted(inside), set(inside)
+    while todo:
+        here = todo.pop(0)
+        for point in ways[here]:
+            if posterior.testable[point]:
+                return point
+            if point not in seen:
+                seen.add(point)
+                todo.append(point)
+    return None
+
+
+def _surely_more(bad: Tally, good: Tally) -> float:
+    """The probability that the bad end fails more often than the good one."""
+    steps = (np.arange(400) + 0.5) / 400
+    chances = []
+    for tally in (bad, good):
+        log = tally.fails * np.log(steps) + tally.passes * np.log1p(-steps)
+        density = np.exp(log - log.max())
+        chances.append(density / density.sum())
+    below = np.cumsum(chances[1]) - chances[1] / 2
+    return float(chances[0] @ below)

@@ -1,0 +1,202 @@
+"""The search itself, on histories of hypothesis' making: pure, nothing is run."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memdesc_tool import bisectbench
+from memdesc_tool.bisectbench import Setting, make_history, make_trial
+from memdesc_tool.errors import UserError
+from memdesc_tool.history import GOOD, History
+from memdesc_tool.posterior import WHEN_BAD, WHEN_GOOD, Posterior
+from memdesc_tool.search import Search, Verdict
+
+HISTORIES = st.builds(
+    lambda size, seed: make_history(size, random.Random(seed)),
+    st.integers(1, 60),
+    st.integers(0, 10_000),
+)
+
+
+def line(size: int) -> History:
+    """A history without merges."""
+    parents = tuple((n - 1,) if n else () for n in range(size))
+    return History(tuple(f"{n:040x}" for n in range(size)), parents)
+
+
+def ancestors(history: History, point: int) -> set[int]:
+    """What a point contains, found by walking."""
+    found, todo = set(), [point]
+    while todo:
+        if (one := todo.pop()) not in found:
+            found.add(one)
+            todo += history.parents[one]
+    return found
+
+
+@given(HISTORIES)
+def test_bits_are_what_walking_finds(history: History) -> None:
+    every = np.arange(len(history))
+    block = history.block(every, every)
+    for point in every.tolist():
+        wanted = ancestors(history, point)
+        assert set(np.flatnonzero(history.row(point)).tolist()) == wanted
+        assert set(np.flatnonzero(block[point]).tolist()) == wanted
+    assert not history.row(GOOD).any()
+    assert history.row(history.bad).all()
+
+
+def run(search: Search, culprit: int, broken: frozenset[int] = frozenset()) -> int:
+    """Answer a search where the failure always happens; the runs that it took."""
+    runs = 0
+    while (point := search.next()) is not None:
+        if point in broken:
+            search.record(point, Verdict.SKIP)
+            continue
+        bad = point > GOOD and bool(search.history.row(point)[culprit])
+        search.record(point, Verdict.FAIL if bad else Verdict.PASS)
+        runs += 1
+        assert runs < 1000
+    return runs
+
+
+@settings(deadline=None, max_examples=60)
+@given(HISTORIES, st.data())
+def test_a_sure_failure_is_found_in_few_runs(history: History, data: st.DataObject) -> None:
+    culprit = data.draw(st.integers(0, len(history) - 1))
+    search = Search(history)
+    runs = run(search, culprit)
+    assert search.answer.candidates == (culprit,)
+    assert not search.answer.flaky
+    assert runs <= math.log2(len(history)) + 8
+
+
+@settings(deadline=None, max_examples=60)
+@given(HISTORIES, st.data())
+def test_commits_that_cannot_be_tested_are_answered_by_a_set(
+    history: History, data: st.DataObject
+) -> None:
+    size = len(history)
+    culprit = data.draw(st.integers(0, size - 1))
+    broken = frozenset(data.draw(st.sets(st.integers(0, max(0, size - 2))))) - {size - 1}
+    search = Search(history)
+    run(search, culprit, broken)
+    candidates = search.answer.candidates
+    assert culprit in candidates
+    tested = [point for point in range(size) if point not in broken]
+    told = [{point for point in tested if history.row(point)[one]} for one in candidates]
+    assert all(one == told[0] for one in told), "a test could have told them apart"
+
+
+def test_plain_search_takes_what_git_takes() -> None:
+    """Between the ends, log2 of the candidates; then the check."""
+    search = Search(line(1024))
+    run(search, 700)
+    assert len(search.tallies) <= 2 + 10 + 1
+
+
+@pytest.mark.parametrize("p", [1.0, 0.5, 0.3])
+def test_simulated_histories(p: float) -> None:
+    """A cheap sample of `bench bisect`: seeded, so that it never changes."""
+    setting = Setting(30, p, 0.0)
+    outcomes = [bisectbench.ours(make_trial(setting, number)) for number in range(30)]
+    figures = bisectbench.figures(outcomes)
+    assert figures.right >= 0.95
+    assert figures.median <= {1.0: 13, 0.5: 44.5, 0.3: 79}[p]
+
+
+def test_a_fluke_on_the_good_side_does_not_mislead() -> None:
+    setting = Setting(300, 1.0, 0.02, unbuildable=0)
+    outcomes = [bisectbench.ours(make_trial(setting, number)) for number in range(10)]
+    assert all(one.right for one in outcomes)
+
+
+def test_a_repeated_end_turns_to_the_flaky_search() -> None:
+    search = Search(line(8))
+    search.record(7, Verdict.FAIL)
+    assert not search.flaky
+    search.record(7, Verdict.PASS)
+    assert search.flaky
+
+
+def test_a_bad_end_that_passes_is_refused() -> None:
+    search = Search(line(4), end_runs=3)
+    with pytest.raises(UserError, match="does not fail: it passed 3 times"):
+        while (point := search.next()) is not None:
+            search.record(point, Verdict.PASS)
+
+
+def test_a_good_end_that_fails_is_refused() -> None:
+    search = Search(line(4))
+    with pytest.raises(UserError, match="fails too: 4 of 4"):
+        while (point := search.next()) is not None:
+            search.record(point, Verdict.FAIL)
+
+
+@pytest.mark.parametrize(("point", "end"), [(3, "bad"), (GOOD, "good")])
+def test_an_end_that_cannot_be_tested_is_refused(point: int, end: str) -> None:
+    with pytest.raises(UserError, match=f"the {end} revision"):
+        Search(line(4)).record(point, Verdict.SKIP)
+
+
+def test_a_far_commit_is_dear() -> None:
+    """With the same information to be had, the cheaper point is taken."""
+    posterior = Posterior(line(9))
+    costs = np.ones(10)
+    middle = posterior.best(costs)
+    costs[middle] = 100
+    assert posterior.best(costs) != middle
+
+
+def test_an_excluded_candidate_is_never_the_answer() -> None:
+    search = Search(line(8))
+    search.posterior.exclude(4)
+    run(search, 5)
+    assert search.answer.candidates == (5,)
+    assert search.posterior.probabilities()[4] == 0
+
+
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_intervals_hold_the_rate(fails: int, passes: int) -> None:
+    for rate in (WHEN_BAD, WHEN_GOOD):
+        mean, low, high = rate.interval(fails, passes)
+        assert 0 <= low <= high <= 1
+        assert 0 <= mean <= 1
+    sure = replace(WHEN_BAD, sure=1e-9)
+    wide, narrow = sure.interval(1, 1), sure.interval(40, 40)
+    assert wide[2] - wide[1] > narrow[2] - narrow[1]
+
+
+def test_the_posterior_is_bayes_theorem() -> None:
+    """Against plain numeric integration over both rates, on a line of five."""
+    posterior = Posterior(line(5))
+    seen = [(4, True), (2, False), (2, True), (3, True), (GOOD, False), (1, False)]
+    for point, failed in seen:
+        posterior.record(point, failed)
+    grid = (np.arange(2000) + 0.5) / 2000
+
+    def side(rate: object, fails: int, passes: int) -> float:
+        known = WHEN_BAD if rate == "bad" else WHEN_GOOD
+        beta = grid ** (known.alpha - 1) * (1 - grid) ** (known.beta - 1)
+        beta /= beta.sum()
+        slab = float((beta * grid**fails * (1 - grid) ** passes).sum())
+        sure = float(not (passes if known.always else fails))
+        return known.sure * sure + (1 - known.sure) * slab
+
+    weights = []
+    for culprit in range(5):
+        inside = [failed for point, failed in seen if point >= culprit]
+        outside = [failed for point, failed in seen if point < culprit]
+        weights.append(
+            side("bad", sum(inside), len(inside) - sum(inside))
+            * side("good", sum(outside), len(outside) - sum(outside))
+        )
+    wanted = np.array(weights) / sum(weights)
+    assert np.allclose(posterior.probabilities(), wanted, rtol=0.05)
