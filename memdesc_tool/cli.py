@@ -22,6 +22,7 @@ from memdesc_tool.errors import ExitStatus, ToolError
 COMMANDS = {
     "apply": ("apply", "apply"),
     "bench": ("bench", "bench"),
+    "bisect": ("bisect", "bisect_command"),
     "check": ("check", "check_command"),
     "cover": ("cover", "cover_command"),
     "doctor": ("doctor", "doctor"),

@@ -64,7 +64,7 @@ class KunitRunner:
         """Build and run the suite. Raises InfraError where the kernel never booted."""
         started = time.time()
         result = kunit.run(
-            self._request(column, source, log_dir), self.workspace.cache, self.progress, label
+            self.request(column, source, log_dir), self.workspace.cache, self.progress, label
         )
         if result.outcome is kunit.Outcome.NOT_BOOTED:
             log = result.boot.log if result.boot else log_dir
@@ -83,7 +83,7 @@ class KunitRunner:
         options = column.variant.make_options
         return kunit.build_directory(self.workspace.builds, arch, column.fragment, options)
 
-    def _request(self, column: Column, source: Path, log_dir: Path) -> KunitRequest:
+    def request(self, column: Column, source: Path, log_dir: Path) -> KunitRequest:
         arch, fragment = architectures.load(column.arch), column.fragment
         return KunitRequest(
             source=source,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from memdesc_tool.errors import FailedError
 from memdesc_tool.git import Git
@@ -108,8 +108,7 @@ def overlay(workspace: Workspace, commit: str, suites: Iterable[Suite]) -> str:
     Raises FailedError where a suite does not fit.
     """
     for suite in suites:
-        tree = workspace.scratch.tree(commit)
-        key = hashlib.sha256(f"{tree} {suite.digest}".encode()).hexdigest()
+        key = _key(workspace.scratch.tree(commit), suite)
         stored = workspace.remembered("overlay", key)
         if stored is None:
             files = overlaid_files(workspace.scratch, commit, suite)
@@ -117,3 +116,20 @@ def overlay(workspace: Workspace, commit: str, suites: Iterable[Suite]) -> str:
             workspace.remember("overlay", key, stored)
         commit = stored
     return commit
+
+
+def overlaid_before(workspace: Workspace, trees: Mapping[str, str], suite: Suite) -> dict[str, str]:
+    """The trees with the suite laid over them, of the commits where that was done before.
+
+    trees: the tree of each commit. Asks git once, however many there are.
+    """
+    out = workspace.scratch.run(
+        "for-each-ref", "--format=%(refname:lstrip=3) %(tree)", "refs/memdesc/overlay/"
+    )
+    stored = dict(line.split() for line in out.splitlines())
+    keys = {commit: _key(tree, suite) for commit, tree in trees.items()}
+    return {commit: stored[key] for commit, key in keys.items() if key in stored}
+
+
+def _key(tree: str, suite: Suite) -> str:
+    return hashlib.sha256(f"{tree} {suite.digest}".encode()).hexdigest()

@@ -1,0 +1,291 @@
+"""Run a bisection: ask the search what to test, test it, keep the log, check the answer.
+
+What a test is comes from outside (Predicate): any command (bisectcommand.py) or the KUnit
+suites of a kernel (bisectkernel.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from memdesc_tool import bisectlog
+from memdesc_tool.bisectcost import Costs
+from memdesc_tool.bisectlog import Consensus, Log, Run
+from memdesc_tool.cache import write_atomic
+from memdesc_tool.console import Progress
+from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.git import SCRATCH_IDENTITY, Git
+from memdesc_tool.history import GOOD, History
+from memdesc_tool.posterior import Numbers
+from memdesc_tool.search import Answer, Search, Verdict, around
+from memdesc_tool.workspace import Workspace
+
+TRIES = 3
+"""How often a run is tried before an infrastructure failure ends the bisection."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a test says: see bisectlog.Run. same: the kernel is that of the commit's parent."""
+
+    verdict: Verdict
+    detail: str = ""
+    same: bool = False
+
+
+class Predicate(Protocol):
+    """What tests a commit."""
+
+    sought: str
+    """The kind of failure that is looked for; empty until it is known."""
+
+    def test(self, commit: str, number: int, label: str, *, end: str = "") -> Tested:
+        """Test a commit for the number-th time (from 0). end: "bad", "good" or neither.
+
+        Raises InfraError where nothing is said about the commit.
+        """
+
+    def known(self, commits: Iterable[str]) -> dict[str, list[Tested]]:
+        """What is stored already about some of the commits; asked once the ends are verified."""
+
+    def evidence(self, commit: str, number: int) -> Path | None:
+        """The file with the output of a commit's number-th test, if there is one."""
+
+    def weights(self, history: History) -> Numbers | None:
+        """What each candidate is worth beforehand; None: all the same. Asked as known() is."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    git: a repository with all the commits; grounds: revisions that are said to be good, and
+    merge bases, full object ids; first_parent as git's.
+    """
+
+    git: Git
+    history: History
+    grounds: tuple[str, ...]
+    first_parent: bool = False
+    confidence: float = 0.95
+    end_runs: int = 45
+    max_runs: int = 0
+
+    def commit(self, point: int) -> str:
+        """The object id of a point of the search."""
+        return self.grounds[GOOD - point] if point <= GOOD else self.history.commits[point]
+
+    def point(self, commit: str) -> int | None:
+        """The point of an object id; None where it is none."""
+        if commit in self.grounds:
+            return GOOD - self.grounds.index(commit)
+        return self.history.index.get(commit)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a bisection came to.
+
+    answer: see search.py; whole: whether the search came to its end (max_runs did not end
+    it); runs: all, in order; culprits: object ids, one unless commits that cannot be tested
+    are in the way; reverted: what the culprit's revert on top of bad came to, None where that
+    was not asked.
+    """
+
+    answer: Answer
+    whole: bool
+    runs: tuple[Run, ...]
+    culprits: tuple[str, ...]
+    parents: tuple[str, ...]
+    sought: str
+    log: Path
+    reverted: str | None = None
+    revert_good: bool = True
+
+
+@dataclass
+class Bisection:
+    """A bisection that runs.
+
+    log: the file; told: called with each run that has ended; subjects: of what has run.
+    """
+
+    question: Question
+    predicate: Predicate
+    log: Path
+    progress: Progress
+    told: Callable[[Run, int], None] = lambda _run, _left: None
+    runs: list[Run] = field(default_factory=list)
+    same: dict[str, None] = field(default_factory=dict)
+    subjects: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        question = self.question
+        self.search = Search(
+            question.history, question.confidence, len(question.grounds), question.end_runs,
+            lambda point: question.commit(point)[:12],
+        )  # fmt: skip
+        self.costs = Costs(question.history)
+
+    def replay(self, path: Path) -> None:
+        """Take the runs of a log into account that are about commits of this question."""
+        log = bisectlog.read(path)
+        self.predicate.sought = log.sought
+        for run in log.runs:
+            status, out, _ = self.question.git.attempt("rev-parse", "--verify", "--quiet",
+                                                       f"{run.commit}^{{commit}}")  # fmt: skip
+            if not status and self.question.point(out.strip()) is not None:
+                self._record(replace(run, commit=out.strip()))
+        for commit in log.same:
+            self._exclude(commit)
+
+    def run(self) -> Found:
+        """Search until the answer is final. Raises UserError, InfraError."""
+        prepared = False
+        while (point := self.search.next(self.costs.expected())) is not None:
+            if self.search.verified and not prepared:
+                prepared = True
+                self._prepare()
+                continue
+            if self.question.max_runs and len(self.runs) >= self.question.max_runs:
+                return self.found(whole=False)
+            self._test(point)
+        return self.found(whole=True)
+
+    def _prepare(self) -> None:
+        """Ask what is stored and which commits are worth little, before anything more is run."""
+        history = self.question.history
+        had = {run.commit for run in self.runs}
+        asked = [commit for commit in history.commits if commit not in had]
+        for commit, tests in self.predicate.known(asked).items():
+            for tested in tests:
+                self._record(Run(commit, tested.verdict, 0.0, tested.detail))
+        if (weights := self.predicate.weights(history)) is not None:
+            self.search.posterior.weigh(weights)
+
+    def _test(self, point: int) -> None:
+        commit = self.question.commit(point)
+        number = sum(run.commit == commit for run in self.runs)
+        end = "bad" if point == self.question.history.bad else "good" if point <= GOOD else ""
+        started = time.monotonic()
+        tested = self.test(commit, number, end)
+        run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
+        self.costs.took(point, run.seconds)
+        self._record(run)
+        if tested.same:
+            self._exclude(commit)
+        self.save()
+        self.told(run, self.left)
+
+    def test(self, commit: str, number: int, end: str = "") -> Tested:
+        """Test a commit; an infrastructure failure is retried, and at last raised."""
+        label = f"[run {len(self.runs) + 1}, {self.left} left] {commit[:12]}"
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self.predicate.test(commit, number, label, end=end)
+            except InfraError as error:
+                if attempt == TRIES:
+                    raise
+                self.progress.note(f"{error.message}: tried again")
+        raise AssertionError("the loop returns or raises")
+
+    @property
+    def left(self) -> int:
+        """How many candidates could still be the first bad commit, as far as 1 % matters."""
+        probabilities = self.search.posterior.probabilities()
+        return int((probabilities > 0.01 / len(probabilities)).sum())
+
+    def _record(self, run: Run) -> None:
+        point = self.question.point(run.commit)
+        assert point is not None, "callers ask"
+        self.search.record(point, run.verdict)
+        self.runs.append(run)
+
+    def _exclude(self, commit: str) -> None:
+        point = self.question.history.index.get(commit)
+        if point is not None:
+            self.same[commit] = None
+            self.search.posterior.exclude(point)
+
+    def found(self, *, whole: bool) -> Found:
+        """What the search has come to."""
+        answer, commits = self.search.answer, self.question.history.commits
+        _, parents = around(self.search.posterior, answer.candidates)
+        return Found(
+            answer, whole, tuple(self.runs), tuple(commits[one] for one in answer.candidates),
+            tuple(self.question.commit(point) for point in parents), self.predicate.sought,
+            self.log,
+        )  # fmt: skip
+
+    def save(self, found: Found | None = None) -> None:
+        """Write the log, all or nothing."""
+        question = self.question
+        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same))
+        for commit in {run.commit for run in self.runs} - self.subjects.keys():
+            self.subjects[commit] = question.git.subject(commit)
+        start = [*(["--first-parent"] if question.first_parent else []),
+                 question.history.commits[-1], *question.grounds]  # fmt: skip
+        consensus = Consensus(tuple(start), tuple(self._consensus()), self.subjects,
+                              tuple(culprit_lines(found)) if found else ())  # fmt: skip
+        write_atomic(self.log, bisectlog.render(log, consensus).encode())
+
+    def _consensus(self) -> Iterable[tuple[Verdict, str]]:
+        """A verdict for each commit that was run, as it follows from the answer so far."""
+        candidate = self.search.answer.candidates[-1]
+        run = {run.commit: run.verdict for run in self.runs}
+        points = sorted((self.question.point(commit) or 0 for commit in run), reverse=True)
+        for point in points:
+            commit = self.question.commit(point)
+            if point not in self.search.tallies:
+                yield Verdict.SKIP, commit
+            elif self.search.history.row(point)[candidate]:
+                yield Verdict.FAIL, commit
+            else:
+                yield Verdict.PASS, commit
+
+
+def culprit_lines(found: Found) -> list[str]:
+    """The lines that say which commit it is."""
+    if len(found.culprits) == 1:
+        return [f"first bad commit: {found.culprits[0]}"]
+    return ["first bad commit is one of:", *found.culprits]
+
+
+def reverted(workspace: Workspace, bad: str, culprit: str) -> str | None:
+    """A commit on top of bad without what culprit did; None where it cannot be reverted."""
+    git = workspace.scratch
+    files = git.run("diff", "--name-only", "-z", f"{culprit}^", culprit).split("\0")
+    am = workspace.am_worktree(bad, [name for name in files if name])
+    am.attempt("revert", "--quit")
+    merge = ["-m", "1"] if len(git.run("rev-parse", f"{culprit}^@").split()) > 1 else []
+    env = {**SCRATCH_IDENTITY, "GIT_AUTHOR_DATE": SCRATCH_IDENTITY["GIT_COMMITTER_DATE"]}
+    if am.attempt("revert", "--no-edit", *merge, culprit, env=env)[0]:
+        am.attempt("revert", "--abort")
+        return None
+    return am.commit("HEAD")
+
+
+def check_revert(bisection: Bisection, workspace: Workspace, found: Found) -> Found:
+    """Test the culprit's revert on top of bad as often as the confidence asks.
+
+    Raises UserError where there are several culprits.
+    """
+    if len(found.culprits) != 1:
+        raise UserError("--revert-check needs one culprit, and there are several")
+    bad = bisection.question.history.commits[-1]
+    commit = reverted(workspace, bad, found.culprits[0])
+    if commit is None:
+        return replace(found, reverted="it does not revert on top of bad without conflicts")
+    fails, passes, *_ = bisection.search.posterior.counts(found.answer.candidates[-1])
+    wanted = bisection.search.passes_wanted(fails, passes)
+    for number in range(wanted):
+        tested = bisection.test(commit, number)
+        if tested.verdict is not Verdict.PASS:
+            how = f"{tested.verdict.value} ({tested.detail})"
+            return replace(found, reverted=f"bad with it reverted: {how}", revert_good=False)
+    times = "once" if wanted == 1 else f"{wanted} times"
+    return replace(found, reverted=f"bad with it reverted passes ({times})")

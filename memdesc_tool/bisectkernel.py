@@ -1,0 +1,243 @@
+"""Test commits with a KUnit suite: build the kernel, boot it, look for one kind of failure.
+
+A stored result is taken before anything is built, a kernel that is built is not built again
+for another run, and one that is the same, bit for bit, as one that ran has that one's results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from memdesc_tool import kunit, kunitrun, usedfiles
+from memdesc_tool.baseline import RUN, SPLAT
+from memdesc_tool.bisect import Tested
+from memdesc_tool.build import Build
+from memdesc_tool.console import Progress
+from memdesc_tool.errors import FailedError, InfraError
+from memdesc_tool.history import History
+from memdesc_tool.kunitrun import KunitRunner
+from memdesc_tool.overlay import overlaid_before, overlay
+from memdesc_tool.posterior import Numbers
+from memdesc_tool.regress import Column
+from memdesc_tool.results import Attempt, Outcome, Store, key_of
+from memdesc_tool.results import Verdict as CaseVerdict
+from memdesc_tool.search import Verdict
+from memdesc_tool.workspace import Workspace
+
+UNLIKELY = 0.02
+"""What a commit is worth that touches no file that the kernel at an end was built from."""
+NOT_BUILT = (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which failure is looked for.
+
+    case: glob of case ids, or of splats' names; anything: whatever fails is bad.
+    """
+
+    case: str = ""
+    anything: bool = False
+
+
+@dataclass
+class KernelPredicate:
+    """Tests commits with a suite on an arch; see bisect.Predicate."""
+
+    workspace: Workspace
+    store: Store
+    column: Column
+    progress: Progress
+    wanted: Wanted
+    overlaid: bool = True
+    rerun: bool = False
+    jobs: int | None = None
+    sought: str = ""
+    _built: tuple[str, Build] | None = None
+    _images: dict[str, str] = field(default_factory=dict)
+    _of_commit: dict[str, str] = field(default_factory=dict)
+    _used: set[str] = field(default_factory=set)
+    _bad: tuple[str, ...] = ()
+
+    # -- bisect.Predicate --------------------------------------------------------------
+
+    def test(self, commit: str, number: int, label: str, *, end: str = "") -> Tested:
+        """The number-th attempt of a commit: the stored one, or a run. Raises InfraError."""
+        try:
+            tree = self._tree(commit)
+        except FailedError as error:
+            return Tested(Verdict.SKIP, error.message)
+        inputs = self._runner.inputs(self.column, tree)
+        attempts = () if self.rerun else self.store.attempts(key_of(inputs))
+        if number < len(attempts):
+            return self._judge(attempts[number], end, stored=True)
+        with self.workspace.cache.lock(f"job-{key_of(inputs)[:2]}"):
+            attempt = self._run(commit, tree, inputs, label)
+        if end:
+            self._used |= usedfiles.of_build(self._build_dir(), self.workspace.source)
+        return replace(self._judge(attempt, end), same=self._is_parents(commit))
+
+    def known(self, commits: Iterable[str]) -> dict[str, list[Tested]]:
+        """The attempts that are stored of any commit, without laying anything over it anew."""
+        if self.rerun:
+            return {}
+        out = self.workspace.scratch.run(
+            "log", "--no-walk=unsorted", "--stdin", "--format=%H %T",
+            stdin="".join(f"{commit}\n" for commit in commits).encode(),
+        )  # fmt: skip
+        trees = dict(line.split() for line in out.splitlines())
+        if self.overlaid:
+            trees = overlaid_before(self.workspace, trees, self.column.suite)
+        found = {}
+        for commit, tree in trees.items():
+            attempts = self.store.attempts(key_of(self._runner.inputs(self.column, tree)))
+            if attempts:
+                found[commit] = [self._judge(attempt, "", stored=True) for attempt in attempts]
+        return found
+
+    def evidence(self, commit: str, number: int) -> Path | None:
+        attempts = self.store.attempts(key_of(self._runner.inputs(self.column, self._tree(commit))))
+        return Path(attempts[number].log) if number < len(attempts) else None
+
+    def weights(self, history: History) -> Numbers | None:
+        """Little for what touches no file of the kernels at the ends, as far as those are known."""
+        if not self._used:
+            return None
+        touched = usedfiles.touching(self.workspace.scratch, history.commits, self._used)
+        return np.array([1 if commit in touched else UNLIKELY for commit in history.commits])
+
+    # -- running -----------------------------------------------------------------------
+
+    @property
+    def _runner(self) -> KunitRunner:
+        return KunitRunner(self.workspace, self.progress, self.jobs)
+
+    def _tree(self, commit: str) -> str:
+        if self.overlaid:
+            commit = overlay(self.workspace, commit, [self.column.suite])
+        return self.workspace.scratch.tree(commit)
+
+    def _build_dir(self) -> Path:
+        return self._runner.request(self.column, self.workspace.source, Path()).build_dir
+
+    def _run(self, commit: str, tree: str, inputs: Mapping[str, str], label: str) -> Attempt:
+        cache, key = self.workspace.cache, key_of(inputs)
+        logs = cache.logs / key[:16] / f"bisect-{len(self.store.attempts(key))}"
+        source = self.workspace.source
+        request = self._runner.request(self.column, source, logs)
+        started = time.time()
+        with cache.lock(kunit.build_lock(request.build_dir), on_wait=self.progress.note):
+            if self._built is None or self._built[0] != tree:
+                self._built = None
+                self.workspace.checkout(tree)
+                build = kunit.build_kernel(request, cache, self.progress, label)
+                self._built = (tree, build)
+            build = self._built[1]
+            if build.image is None:
+                attempt = kunitrun.attempt_of(kunit.not_built(build), started)
+            elif (same := self._same_as(commit, build.image)) is not None:
+                attempt = same
+            else:
+                result = kunit.execute(request, build, cache, self.progress, label)
+                if result.outcome is kunit.Outcome.NOT_BOOTED:
+                    raise InfraError(
+                        f"{self.column.name}: {'; '.join(result.reasons)}",
+                        f"its output: {result.boot.log if result.boot else logs}",
+                    )
+                attempt = kunitrun.attempt_of(result, started)
+        self.store.add(inputs, attempt)
+        return attempt
+
+    def _same_as(self, commit: str, image: Path) -> Attempt | None:
+        """The attempt of another commit with the same kernel, bit for bit, if one has run."""
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        first = commit not in self._of_commit
+        self._of_commit[commit] = digest
+        other = self._images.setdefault(digest, commit)
+        if other == commit or not first:
+            return None
+        inputs = self._runner.inputs(self.column, self._tree(other))
+        attempts = self.store.attempts(key_of(inputs))
+        if not attempts:
+            return None
+        self.progress.note(f"{commit[:12]} gives the same kernel as {other[:12]}: not run")
+        return attempts[-1]
+
+    def _is_parents(self, commit: str) -> bool:
+        """Whether the kernel is that of each parent, as far as those were built."""
+        parents = self.workspace.scratch.run("rev-parse", f"{commit}^@").split()
+        mine = self._of_commit.get(commit)
+        return bool(mine and parents) and all(self._of_commit.get(p) == mine for p in parents)
+
+    # -- judging -----------------------------------------------------------------------
+
+    def _judge(self, attempt: Attempt, end: str, *, stored: bool = False) -> Tested:
+        """What an attempt says about the failure that is looked for."""
+        if attempt.outcome in NOT_BUILT:
+            return Tested(Verdict.SKIP, f"{attempt.outcome.value}: {attempt.detail}")
+        self._settle(attempt, end)
+        if self.sought:
+            tested = judge(attempt, self.sought)
+        else:
+            failing = failures(attempt, self.wanted)
+            if end == "good" and self._bad and set(self._bad) - set(failing):
+                failing = ()
+            ended = attempt.outcome in (Outcome.RAN, Outcome.DIED, Outcome.TIMEOUT)
+            plain = Verdict.PASS if ended else Verdict.SKIP
+            tested = Tested(Verdict.FAIL if failing else plain, _few(failing) or attempt.detail)
+        return replace(tested, detail=f"{tested.detail} (stored)".strip()) if stored else tested
+
+    def _settle(self, attempt: Attempt, end: str) -> None:
+        """Choose the failure that is looked for: the first that only the bad end has."""
+        failing = failures(attempt, self.wanted)
+        if end == "bad" and failing and not self._bad:
+            self._bad = failing
+        if end != "good" or self.sought or self.wanted.anything or not self._bad:
+            return
+        only = [name for name in self._bad if name not in failing]
+        if only:
+            self.sought = only[0]
+            others = f"; also failing there: {_few(only[1:])}" if only[1:] else ""
+            self.progress.note(f"looking for: {self.sought}{others} (--case chooses)")
+
+
+def failures(attempt: Attempt, wanted: Wanted) -> tuple[str, ...]:
+    """The failures of an attempt that may be looked for: cases, then splats, then its end."""
+    names = [result.name for result in attempt.results if result.verdict is CaseVerdict.FAILED]
+    if attempt.outcome in (Outcome.DIED, Outcome.TIMEOUT):
+        names.append(f"{RUN}: {attempt.outcome.value}")
+    names.sort(key=lambda name: (name.startswith(RUN), name.startswith(SPLAT)))
+    return tuple(name for name in names if not wanted.case or fnmatchcase(name, wanted.case))
+
+
+def judge(attempt: Attempt, sought: str) -> Tested:
+    """Whether the failure sought is in an attempt, is not, or could not have been seen."""
+    ended = attempt.outcome is Outcome.RAN
+    found = next((result for result in attempt.results if result.name == sought), None)
+    others = [name for name in failures(attempt, Wanted()) if name != sought]
+    other = f"another failure: {_few(others)}" if others else ""
+    if sought.startswith(RUN):
+        if f"{RUN}: {attempt.outcome.value}" == sought:
+            return Tested(Verdict.FAIL, attempt.detail)
+        return Tested(Verdict.PASS if ended else Verdict.SKIP, other)
+    if found and found.verdict is CaseVerdict.FAILED:
+        return Tested(Verdict.FAIL, found.detail)
+    if found and found.verdict is CaseVerdict.PASSED:
+        return Tested(Verdict.PASS, other)
+    if sought.startswith(SPLAT) and ended:
+        return Tested(Verdict.PASS, other)
+    why = "it was skipped" if found else f"it did not report ({attempt.outcome.value})"
+    return Tested(Verdict.SKIP, f"{why}; {other}" if other else why)
+
+
+def _few(names: Iterable[str], limit: int = 3) -> str:
+    every = list(names)
+    more = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more

@@ -1,0 +1,110 @@
+"""The log of a bisection: what it resumes from, and what `git bisect replay` reads.
+
+Lines that begin with `git bisect` are git's, one for each commit, with the verdict that follows
+from the answer so far: where a failure does not always happen, git could not make sense of
+both verdicts on one commit. Every single run is in a comment, which git passes over:
+
+    # run: <commit> pass 12.5 what was seen
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from memdesc_tool.errors import UserError, one_line
+from memdesc_tool.search import Verdict
+
+_RUN = re.compile(r"# run: ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
+_FACT = re.compile(r"# (sought|same): (.*)")
+_GIT = re.compile(r"git[ -]bisect (good|bad|skip|old|new) (.*)")
+_WORDS = {"good": Verdict.PASS, "old": Verdict.PASS, "bad": Verdict.FAIL, "new": Verdict.FAIL,
+          "skip": Verdict.SKIP}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a commit: its verdict, seconds (build included) and what was seen, a line."""
+
+    commit: str
+    verdict: Verdict
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a log says.
+
+    runs: in order; sought: the kind of failure that is looked for, empty for any; same: commits
+    whose kernel is their parent's, so that they cannot be the first bad one.
+    """
+
+    runs: tuple[Run, ...] = ()
+    sought: str = ""
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What git is told: a verdict for each commit that was run, bad ones from the newest on.
+
+    culprit: the lines that end the log.
+    """
+
+    start: tuple[str, ...]
+    verdicts: tuple[tuple[Verdict, str], ...]
+    subjects: dict[str, str]
+    culprit: tuple[str, ...] = ()
+
+
+def render(log: Log, consensus: Consensus) -> str:
+    """The text of the log; reading it gives the log again."""
+    lines = [f"# run: {run.commit} {run.verdict.value} {run.seconds:.1f} {one_line(run.detail)}"
+             .rstrip() for run in log.runs]  # fmt: skip
+    if log.sought:
+        lines.append(f"# sought: {one_line(log.sought)}")
+    lines += [f"# same: {commit}" for commit in log.same]
+    lines.append(shlex.join(["git", "bisect", "start", *consensus.start]))
+    for verdict, commit in consensus.verdicts:
+        word = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.SKIP: "skip"}[verdict]
+        lines.append(f"# {word}: [{commit}] {consensus.subjects.get(commit, '')}".rstrip())
+        lines.append(f"git bisect {word} {commit}")
+    lines += [f"# {line}" for line in consensus.culprit]
+    return "\n".join(lines) + "\n"
+
+
+def read(path: Path) -> Log:
+    """A log of ours, or one of git's own: then each verdict is one run. Raises UserError."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    runs = [
+        Run(found[1], Verdict(found[2]), float(found[3]), found[4] or "")
+        for line in lines
+        if (found := _RUN.fullmatch(line))
+    ]
+    facts = [(found[1], found[2]) for line in lines if (found := _FACT.fullmatch(line))]
+    if not runs:
+        runs = list(_git_runs(lines, path))
+    sought = next((value for name, value in facts if name == "sought"), "")
+    return Log(tuple(runs), sought, tuple(value for name, value in facts if name == "same"))
+
+
+def _git_runs(lines: Iterable[str], path: Path) -> Iterator[Run]:
+    started = False
+    for number, line in enumerate(lines, 1):
+        started = started or line.strip().startswith(("git bisect start", "git-bisect start"))
+        if found := _GIT.fullmatch(line.strip()):
+            try:
+                revisions = shlex.split(found[2])
+            except ValueError as error:
+                raise UserError(f"{path}:{number}: {error}") from None
+            for revision in revisions:
+                yield Run(revision, _WORDS[found[1]], 0.0, "replayed")
+    if not started:
+        raise UserError(f"{path} is no log of a bisection", "git bisect log writes one")

@@ -1,0 +1,216 @@
+"""memdesc-tool bisect: find the first bad commit, or the first bad patch of a series."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from memdesc_tool import bisect, bisectreport
+from memdesc_tool.apply import apply_stack
+from memdesc_tool.bisect import Bisection, Found, Predicate, Question
+from memdesc_tool.bisectcommand import CommandPredicate, find_command
+from memdesc_tool.bisectkernel import KernelPredicate, Wanted
+from memdesc_tool.bisectlog import Run
+from memdesc_tool.cache import write_atomic
+from memdesc_tool.commands.bisectoptions import Options, bisect_options
+from memdesc_tool.commands.common import resolve_base
+from memdesc_tool.console import err, interactive, out
+from memdesc_tool.context import Context
+from memdesc_tool.errors import ExitStatus, UserError
+from memdesc_tool.git import Git
+from memdesc_tool.history import merge_bases, read_history
+from memdesc_tool.project import find_project
+from memdesc_tool.regress import Column
+from memdesc_tool.results import open_store
+from memdesc_tool.series import Stack
+from memdesc_tool.suites import Kind, Suite, find_suites
+from memdesc_tool.tree import Base
+from memdesc_tool.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The revisions of a bisection, full object ids; bad_name: as the user calls the bad one."""
+
+    bad: str
+    good: tuple[str, ...]
+    bad_name: str
+
+
+@click.command("bisect", context_settings={"ignore_unknown_options": False})
+@bisect_options
+@click.pass_context
+def bisect_command(click_context: click.Context, /, **kwargs: object) -> None:
+    """Find the first commit between --good and --bad at which CMD, or a KUnit suite, fails.
+
+    CMD's exit status means what it means to `git bisect run`: 0 good, 125 cannot be tested,
+    1 to 127 bad; 128 and above, or a signal, is no verdict. It runs in a worktree of the tool's
+    own. A failure that does not always happen is found, too. What is interrupted goes on where
+    it stopped when the same command is given again.
+    """
+    options = Options(**kwargs)  # type: ignore[arg-type]
+    context: Context = click_context.obj
+    options.check()
+    if not _bisect(context, options):
+        click_context.exit(ExitStatus.FAILED)
+
+
+def _bisect(context: Context, options: Options) -> bool:
+    stack = find_project(options.project).stack(options.series) if options.series else Stack(())
+    base = resolve_base(context, options.tree_spec, options.base_revision, stack)
+    with open_workspace(context.cache, base, context.progress) as workspace:
+        ends = _ends(context, options, base, workspace, stack)
+        question = _question(options, workspace, ends)
+        logs = context.cache.logs / f"bisect-{_key(options, base, ends)[:16]}"
+        with _predicate(context, options, workspace, logs, ends) as predicate:
+            bisection = Bisection(question, predicate, logs / "bisect.log", context.progress)
+            bisection.told = lambda run, left: _tell(run, left, bisection.subjects[run.commit])
+            _resume(bisection, options)
+            found = bisection.run()
+            if found.whole and options.revert_check:
+                found = bisect.check_revert(bisection, workspace, found)
+            bisection.save(found)
+            _finish(bisection, found, options, workspace, ends, base)
+    return found.whole and found.revert_good
+
+
+def _ends(
+    context: Context, options: Options, base: Base, workspace: Workspace, stack: Stack
+) -> Ends:
+    """The revisions that the options name; a series' base and its last patch."""
+    if stack.series:
+        applied = apply_stack(workspace, base.commit, stack.up_to(options.upto), context.progress)
+        if not applied:
+            raise UserError("the series has no patch that is not applied already")
+        label = f"{applied[-1].numbered.label} on {base.name}"
+        return Ends(applied[-1].commit, (base.commit,), label)
+    tree = Git(base.repository)
+    at = Git(Path(options.tree_spec).expanduser()) if options.tree_spec else tree
+    good = tuple(dict.fromkeys(at.commit(one) for one in options.good))
+    return Ends(base.commit, good, options.bad or "HEAD")
+
+
+def _question(options: Options, workspace: Workspace, ends: Ends) -> Question:
+    git = workspace.scratch
+    history = read_history(git, ends.bad, ends.good, first_parent=options.first_parent)
+    grounds = tuple(dict.fromkeys((*ends.good, *merge_bases(git, ends.bad, ends.good))))
+    return Question(git, history, grounds, options.first_parent, options.confidence,
+                    options.end_runs, options.max_runs or 0)  # fmt: skip
+
+
+def _key(options: Options, base: Base, ends: Ends) -> str:
+    """Stands for the question: the same command finds its log again."""
+    asked = [str(base.repository), ends.bad, *ends.good, options.first_parent,
+             *options.what_is_run]  # fmt: skip
+    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def _predicate(
+    context: Context, options: Options, workspace: Workspace, logs: Path, ends: Ends
+) -> Iterator[Predicate]:
+    if not options.suite:
+        here = Path.cwd()
+        git = Git(Path(options.tree_spec or here).expanduser())
+        argv = find_command(options.command, git, ends.bad, here)
+        yield CommandPredicate(workspace, argv, logs, context.progress, options.timeout,
+                               options.any_failure)  # fmt: skip
+        return
+    with open_store(context.cache.results) as store:
+        suite = _suite(options)
+        yield KernelPredicate(
+            workspace, store, Column(suite, options.arch or suite.arches[0]), context.progress,
+            Wanted(options.case or "", options.any_failure), options.overlay, options.rerun,
+            options.jobs,
+        )  # fmt: skip
+
+
+def _suite(options: Options) -> Suite:
+    """The suite that --suite names: of the project, or of the tree with --kunitconfig."""
+    kind, colon, name = (options.suite or "").partition(":")
+    if colon and kind != Kind.KUNIT.value:
+        raise UserError(f"--suite {options.suite}: only kunit:NAME can be bisected",
+                        "give a command that runs it")  # fmt: skip
+    name = name if colon else kind
+    if options.kunitconfigs:
+        configs = tuple(path.absolute() for path in options.kunitconfigs)
+        return Suite(name, Path.cwd(), "KUnit suites of the tree", name, configs)
+    return find_suites(find_project(options.project).root, [name], Kind.KUNIT)[0]
+
+
+def _resume(bisection: Bisection, options: Options) -> None:
+    if options.restart:
+        bisection.log.unlink(missing_ok=True)
+    if options.replay:
+        bisection.replay(options.replay)
+    elif bisection.log.exists():
+        bisection.replay(bisection.log)
+        if bisection.runs:
+            runs = len(bisection.runs)
+            bisection.progress.note(f"{runs} runs are known already (--restart forgets them)")
+
+
+def _tell(run: Run, left: int, subject: str) -> None:
+    """One line for a run that has ended."""
+    detail = f" ({run.detail})" if run.detail else ""
+    err.print(
+        f"{run.verdict.value:4} {run.commit[:12]} {run.seconds:6.1f} s  {left:4} left "
+        f" {subject[:60]}{detail}",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _finish(
+    bisection: Bisection,
+    found: Found,
+    options: Options,
+    workspace: Workspace,
+    ends: Ends,
+    base: Base,
+) -> None:
+    """Write the report and print the answer; its last line says which commit it is."""
+    git = workspace.scratch
+    for line in bisectreport.observations(found, git):
+        out.print(line, markup=False)
+    for line in bisectreport.summary(found):
+        out.print(line, markup=False)
+    if not found.whole:
+        runs = len(found.runs)
+        out.print(f"not found within {runs} runs; likeliest:", markup=False)
+        out.print("\n".join(found.culprits), markup=False)
+        return
+    source = workspace.checkout(found.culprits[-1]) if options.suite else workspace.root / "bisect"
+    named = found.sought if options.suite else ""
+    where = bisectreport.Context(
+        git, named or shlex.join(options.command) or str(options.suite),
+        _reproducer(options, found), ends.bad_name, base.users and not options.series,
+    )  # fmt: skip
+    report = options.report or bisection.log.with_name("report.txt")
+    text = bisectreport.mail(bisection, found, where, source)
+    write_atomic(report, text.encode(errors="surrogateescape"))
+    out.print(f"report: {report}", markup=False)
+    if interactive():
+        out.print()
+    for line in bisect.culprit_lines(found):
+        out.print(line, markup=False)
+
+
+def _reproducer(options: Options, found: Found) -> str:
+    """A command that shows the failure at the culprit."""
+    if not options.suite:
+        return f"git checkout {found.culprits[-1][:12]} && {shlex.join(options.command)}"
+    words = ["memdesc-tool", "kunit", "--tree", ".", "--rev", found.culprits[-1][:12]]
+    for path in options.kunitconfigs:
+        words += ["--kunitconfig", str(path)]
+    words += ["--arch", options.arch] if options.arch else []
+    words += [] if options.kunitconfigs else ["--suite", options.suite.partition(":")[2]
+                                              or options.suite]  # fmt: skip
+    words += [] if found.sought.startswith(("(", "splat", "exit")) else [found.sought]
+    return shlex.join(words)

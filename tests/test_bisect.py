@@ -1,0 +1,211 @@
+"""memdesc-tool bisect with a command, run as a user runs it, on a miniature git tree."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GitTree, Ran, Tool
+
+COMMITS = 12
+
+
+@pytest.fixture
+def history(minitree: GitTree) -> GitTree:
+    """Twelve commits, the eighth of which breaks; tags c1 to c12; the tree is dirty."""
+    for number in range(1, COMMITS + 1):
+        (minitree.path / "number").write_text(f"{number}\n")
+        (minitree.path / "state").write_text("fine\n" if number < 8 else "broken\n")
+        minitree.commit(f"step {number}")
+        minitree.git("tag", f"c{number}")
+    (minitree.path / "number").write_text("dirty\n")
+    return minitree
+
+
+def script(tree: GitTree, text: str) -> Path:
+    """An executable script of the user's, in no commit."""
+    path = tree.path.parent / "try it.sh"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def bisect(tool: Tool, tree: GitTree, *args: str | Path, good: str = "c1", bad: str = "c12") -> Ran:
+    return tool("bisect", "--repo", tree.path, "--good", good, "--bad", bad, *args)
+
+
+def last(ran: Ran) -> str:
+    return ran.out.splitlines()[-1]
+
+
+def log_of(ran: Ran) -> Path:
+    found = re.search(r"^report: (.*)$", ran.out, re.MULTILINE)
+    assert found, ran.out
+    return Path(found[1]).with_name("bisect.log")
+
+
+def test_finds_the_first_bad_commit_and_touches_nothing(tool: Tool, history: GitTree) -> None:
+    before = history.state()
+    ran = bisect(tool, history, "--", script(history, "grep -q fine state"))
+    culprit = history.git("rev-parse", "c8")
+    assert (ran.status, last(ran)) == (0, f"first bad commit: {culprit}"), ran.err
+    assert history.state() == before
+    report = log_of(ran).with_name("report.txt").read_text()
+    assert f'Fixes: {culprit[:12]} ("step 8")' in report
+    assert "To: A. Developer <dev@example.org>" in report
+
+
+def test_git_replays_the_log(tool: Tool, history: GitTree) -> None:
+    ran = bisect(tool, history, "--", script(history, "grep -q fine state"))
+    history.git("checkout", "-q", "--force", "main")
+    out = history.git("bisect", "replay", str(log_of(ran)))
+    assert f"{history.git('rev-parse', 'c8')} is the first bad commit" in out
+
+
+def test_goes_on_from_a_log_of_gits(tool: Tool, history: GitTree, tmp_path: Path) -> None:
+    history.git("checkout", "-q", "--force", "main")
+    history.git("bisect", "start", "c12", "c1")
+    history.git("bisect", "good", "c6")
+    log = tmp_path / "git.log"
+    log.write_text(history.git("bisect", "log"))
+    ran = bisect(tool, history, "--replay", log, "--", script(history, "grep -q fine state"))
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
+    assert not re.search(r"^pass .*step [2-5]$", ran.err, re.MULTILINE)
+
+
+def test_finds_a_failure_that_does_not_always_happen(
+    tool: Tool, history: GitTree, tmp_path: Path
+) -> None:
+    """It happens in two of three runs, whichever commit they are of."""
+    count = tmp_path / "count"
+    predicate = script(
+        history,
+        f'grep -q fine state && exit 0\necho >>"{count}"; n=$(wc -l <"{count}")\n'
+        "test $((n * 7 % 3)) = 0",
+    )
+    ran = bisect(tool, history, "--", predicate)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
+    assert "does not always happen" in ran.out
+
+
+def test_a_merged_branch_is_looked_into(tool: Tool, minitree: GitTree) -> None:
+    minitree.git("checkout", "-q", "-b", "side")
+    for number in range(4):
+        (minitree.path / "side").write_text(f"{number}\n" + "broken\n" * (number > 1))
+        minitree.commit(f"side {number}")
+    minitree.git("checkout", "-q", "main")
+    for number in range(4):
+        (minitree.path / "other").write_text(f"{number}\n")
+        minitree.commit(f"other {number}")
+    minitree.git("merge", "-q", "--no-ff", "-m", "merge side", "side")
+    (minitree.path / "a.txt").write_text("more\n")
+    minitree.commit("more")
+    predicate = script(minitree, "! grep -q broken side")
+    ran = bisect(tool, minitree, "--", predicate, good="main~6", bad="main")
+    assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'side~1')}", ran.err
+    ran = bisect(tool, minitree, "--first-parent", "--", predicate, good="main~6", bad="main")
+    assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'main~1')}"
+    ran = bisect(tool, minitree, "--", predicate, good="main~2", bad="side")
+    assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'side~1')}"
+
+
+def test_what_cannot_be_tested_is_answered_by_a_set(tool: Tool, history: GitTree) -> None:
+    predicate = script(history, "case $(cat number) in 7|8) exit 125;; esac; grep -q fine state")
+    ran = bisect(tool, history, "--", predicate)
+    lines = ran.out.splitlines()
+    assert ran.status == 0
+    assert lines[-4] == "first bad commit is one of:"
+    assert lines[-3:] == [history.git("rev-parse", f"c{n}") for n in (7, 8, 9)]
+
+
+def test_the_culprits_revert_passes(tool: Tool, history: GitTree) -> None:
+    history.git("checkout", "-q", "--force", "main")
+    (history.path / "flag").write_text("on\n")
+    history.commit("turn it on")
+    (history.path / "number").write_text("14\n")
+    history.commit("step 14")
+    predicate = script(history, "! test -e flag")
+    ran = bisect(tool, history, "--revert-check", "--", predicate, bad="main")
+    assert "bad with it reverted passes" in ran.out, ran.err
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'main~1')}"
+
+
+@pytest.mark.parametrize("end", ["exit 128", "kill -SEGV $$"])
+def test_an_abort_or_a_signal_is_no_verdict(tool: Tool, history: GitTree, end: str) -> None:
+    predicate = script(history, f"grep -q 6 number && {end}\ngrep -q fine state")
+    ran = bisect(tool, history, "--", predicate)
+    assert ran.status == 3
+    assert "which is no verdict" in ran.err.splitlines()[-2]
+
+
+def test_a_hang_is_stopped_and_is_not_the_failure(tool: Tool, history: GitTree) -> None:
+    predicate = script(history, "grep -q 7 number && exec sleep 600\ngrep -q fine state")
+    ran = bisect(tool, history, "--timeout", "1", "--", predicate)
+    assert ran.out.splitlines()[-3] == "first bad commit is one of:"
+
+
+def test_a_hang_is_the_failure_where_the_bad_end_hangs(tool: Tool, history: GitTree) -> None:
+    predicate = script(history, "grep -q fine state || exec sleep 600")
+    ran = bisect(tool, history, "--timeout", "0.5", "--", predicate)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
+
+
+def test_a_killed_call_is_gone_on_with(tool: Tool, history: GitTree, tmp_path: Path) -> None:
+    """kill -9 in the fourth run: the same command does not run the first three again."""
+    ran_file, fourth = tmp_path / "ran", tmp_path / "fourth"
+    os.mkfifo(fourth)
+    predicate = script(
+        history,
+        f'cat number >>"{ran_file}"\n'
+        f'test "$(wc -l <"{ran_file}")" = 4 && {{ echo >"{fourth}"; exec sleep 600; }}\n'
+        "grep -q fine state",
+    )
+    env = {**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path / "cache")}
+    command = ["bisect", "--repo", str(history.path), "--good", "c1", "--bad", "c12", "--",
+               str(predicate)]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memdesc_tool.cli", *command], env=env, stderr=subprocess.DEVNULL
+    )
+    fourth.read_text()  # opened for reading, it waits for the fourth run
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    ran = tool(*command)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
+    assert "3 runs are known already" in ran.err
+    numbers = ran_file.read_text().split()
+    assert numbers[:3] == ["12", "12", "1"]
+    assert "12" not in numbers[4:]
+    again = tool(*command)
+    assert last(again) == last(ran)
+    assert ran_file.read_text().split() == numbers, "a whole log is only shown again"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--good", "c1"), "give either a command"),
+        (("--", "true"), "--good is missing"),
+        (("--good", "c12", "--bad", "c1", "--", "true"), "has no commit that"),
+        (("--good", "nowhere", "--", "true"), "has no commit nowhere"),
+        (("--good", "c1", "--", "./not there"), "could not be started"),
+        (("--good", "c1", "--", "no-such-program"), "there is no program no-such-program"),
+        (("--good", "c1", "--suite", "kselftest:x"), "only kunit:NAME"),
+        (("--good", "c1", "--case", "x", "--", "true"), "go with --suite"),
+        (("--good", "c1", "--end-runs", "2", "--", "true"), "does not fail: it passed 2 times"),
+        (("--good", "c1", "--", "false"), "fails too"),
+        (("--good", "c1", "--replay", "number", "--", "true"), "is no log of a bisection"),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(
+    tool: Tool, history: GitTree, args: tuple[str, ...], says: str
+) -> None:
+    ran = tool("bisect", "--repo", history.path, *args, cwd=history.path)
+    assert ran.status in (2, 3)
+    assert (ran.status == 3) == ("could not" in says)
+    assert any(says in one for one in ran.err.splitlines()), ran.err

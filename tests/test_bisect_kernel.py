@@ -1,0 +1,172 @@
+"""memdesc-tool bisect with a KUnit suite, on a miniature kernel that builds in no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memdesc_tool import usedfiles
+from memdesc_tool.bisectkernel import Wanted, failures, judge
+from memdesc_tool.git import Git
+from memdesc_tool.results import Attempt, Outcome, Result
+from memdesc_tool.results import Verdict as CaseVerdict
+from memdesc_tool.search import Verdict
+from tests.conftest import Ran, Tool
+from tests.minikernel import FIXED, MiniKernel, make_mini
+
+
+@pytest.fixture
+def mini(tmp_path: Path) -> MiniKernel:
+    return make_mini(tmp_path)
+
+
+def commits(mini: MiniKernel, *texts: str) -> list[str]:
+    """Commits on branch topic, each with another lib/count.sh; their object ids."""
+    tree = mini.tree
+    tree.git("checkout", "-q", "-B", "topic", "main")
+    found = []
+    for number, text in enumerate(texts):
+        (tree.path / "lib" / "count.sh").write_text(f"# Version {number}.\n{text}")
+        found.append(tree.commit(f"lib: version {number}"))
+    return found
+
+
+def bisect(tool: Tool, mini: MiniKernel, good: str, *args: str | Path, **env: str) -> Ran:
+    return tool(
+        "bisect", "--project", mini.project, "--tree", mini.tree.path, "--good", good,
+        "--bad", "topic", "--suite", "kunit:counting", *args, **env,
+    )  # fmt: skip
+
+
+def culprit(ran: Ran) -> str:
+    assert ran.status == 0, ran.err
+    return ran.out.splitlines()[-1].removeprefix("first bad commit: ")
+
+
+RUDE = FIXED.replace("echo hello", "echo bye")
+BOTH = RUDE.replace("42", "7")
+BROKEN = FIXED + "if then\n"
+
+
+def test_finds_the_commit_and_says_all_about_it(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, *[FIXED] * 5, *[RUDE] * 4)
+    before = mini.tree.state()
+    ran = bisect(tool, mini, every[0])
+    assert culprit(ran) == every[5]
+    assert "looking for: counting.greets" in ran.err
+    assert mini.tree.state() == before
+    report = Path(ran.out.partition("report: ")[2].splitlines()[0]).read_text()
+    assert report.startswith('Subject: [REGRESSION] counting.greets since "lib: version 5"')
+    assert f"--rev {every[5][:12]} --suite counting counting.greets" in report
+    assert "not ok counting.greets" in report
+
+
+def test_each_failure_has_its_own_culprit(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, FIXED, FIXED, RUDE, RUDE, RUDE, BOTH, BOTH)
+    assert culprit(bisect(tool, mini, every[0], "--case", "counting.greets")) == every[2]
+    assert culprit(bisect(tool, mini, every[0], "--case", "*.right_number")) == every[5]
+    assert culprit(bisect(tool, mini, every[0], "--any-failure")) == every[2]
+
+
+def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, FIXED, FIXED, BROKEN, BROKEN, RUDE, RUDE)
+    ran = bisect(tool, mini, every[0])
+    assert ran.out.splitlines()[-4:] == ["first bad commit is one of:", *every[2:5]]
+
+
+def test_stored_results_are_taken_before_anything_is_built(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    every = commits(mini, *[FIXED] * 4, *[RUDE] * 4)
+    regressed = tool(
+        "regress", "--project", mini.project, "--tree", mini.tree.path, "--suite", "counting",
+        "--range", f"{every[0]}..topic",
+    )  # fmt: skip
+    assert regressed.status == 1, regressed.err
+    built = mini.builds(tmp_path / "cache")
+    ran = bisect(tool, mini, every[0])
+    assert culprit(ran) == every[4]
+    assert "(stored)" in ran.err
+    repeated = len([line for line in ran.err.splitlines() if line.startswith(("pass", "fail"))])
+    assert mini.builds(tmp_path / "cache") - built <= 3 < repeated
+
+
+def test_a_commit_that_gives_the_same_kernel_is_not_run(tool: Tool, mini: MiniKernel) -> None:
+    tree = mini.tree
+    every = commits(mini, FIXED, RUDE)
+    for number in range(6):
+        (tree.path / "README").write_text(f"{number}\n")
+        every.append(tree.commit(f"doc: {number}"))
+    ran = bisect(tool, mini, every[0])
+    assert culprit(ran) == every[1]
+    assert "gives the same kernel as" in ran.err
+
+
+def test_the_first_bad_patch_of_a_series(tool: Tool, mini: MiniKernel) -> None:
+    mini.make_series(("count right", FIXED), ("be rude", RUDE), ("say more", RUDE + "# More.\n"))
+    ran = tool(
+        "bisect", "--project", mini.project, "--tree", mini.tree.path, "--series", "numbers",
+        "--suite", "kunit:counting", "--case", "counting.greets",
+    )  # fmt: skip
+    assert culprit(ran)
+    assert (
+        'since "lib: be rude"' in Path(ran.out.partition("report: ")[2].splitlines()[0]).read_text()
+    )
+
+
+def attempt(outcome: Outcome = Outcome.RAN, **cases: CaseVerdict) -> Attempt:
+    results = tuple(Result(name.replace("__", "."), verdict) for name, verdict in cases.items())
+    return Attempt(outcome, results, 0, 0, "")
+
+
+OK, NOT = CaseVerdict.PASSED, CaseVerdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("sought", "what", "wanted"),
+    [
+        ("s.a", attempt(s__a=NOT), Verdict.FAIL),
+        ("s.a", attempt(s__a=OK, s__b=NOT), Verdict.PASS),
+        ("s.a", attempt(s__a=CaseVerdict.SKIPPED), Verdict.SKIP),
+        ("s.a", attempt(Outcome.DIED, s__b=OK), Verdict.SKIP),
+        ("s.a", attempt(Outcome.DIED, s__a=OK), Verdict.PASS),
+        ("(run): died", attempt(Outcome.DIED), Verdict.FAIL),
+        ("(run): died", attempt(Outcome.TIMEOUT), Verdict.SKIP),
+        ("(run): died", attempt(s__a=NOT), Verdict.PASS),
+        ("splat: oops:f", attempt(s__a=OK), Verdict.PASS),
+        ("splat: oops:f", attempt(Outcome.DIED), Verdict.SKIP),
+        ("splat: oops:f", attempt(**{"splat: oops:g": NOT}), Verdict.PASS),
+        ("splat: oops:f", attempt(**{"splat: oops:f": NOT}), Verdict.FAIL),
+    ],
+)
+def test_kinds_of_failure_are_kept_apart(sought: str, what: Attempt, wanted: Verdict) -> None:
+    assert judge(what, sought).verdict is wanted
+
+
+def test_cases_come_before_splats_and_the_end_of_the_run() -> None:
+    what = attempt(Outcome.DIED, **{"splat: oops:f": NOT, "s__a": NOT})
+    assert failures(what, Wanted()) == ("s.a", "splat: oops:f", "(run): died")
+    assert failures(what, Wanted(case="splat: *")) == ("splat: oops:f",)
+
+
+def test_the_files_that_a_kernel_was_built_from(mini: MiniKernel, tmp_path: Path) -> None:
+    """As Kbuild records them, and the commits that touch any."""
+    source, build = mini.tree.path, tmp_path / "build"
+    (build / "lib").mkdir(parents=True)
+    (build / "lib" / ".count.o.cmd").write_text(
+        f"savedcmd_lib/count.o := gcc -c -o lib/count.o {source}/lib/count.sh\n\n"
+        f"source_lib/count.o := {source}/lib/count.sh\n\n"
+        "deps_lib/count.o := \\\n"
+        "    $(wildcard include/config/SMP) \\\n"
+        f"  {source}/include/linux/mm.h \\\n"
+        "  include/generated/autoconf.h \\\n\n"
+    )
+    used = usedfiles.of_build(build, source)
+    assert used == {"lib/count.sh", "include/linux/mm.h", "include/generated/autoconf.h"}
+    code = commits(mini, FIXED)[0]
+    (source / "README").write_text("read\n")
+    text = mini.tree.commit("doc: read")
+    (source / "lib" / "Kconfig.debug").write_text("config X\n")
+    config = mini.tree.commit("lib: X")
+    assert usedfiles.touching(Git(source), [code, text, config], used) == {code, config}
