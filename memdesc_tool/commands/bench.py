@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from memdesc_tool.commands.benchbisect import bisect_command
 from memdesc_tool.commands.benchwalk import walk_command
 
 
@@ -12,5 +13,5 @@ def bench() -> None:
     """Measure the tool itself."""
 
 
-for _command in (walk_command,):
+for _command in (bisect_command, walk_command):
     bench.add_command(_command)
