@@ -342,7 +342,7 @@ def test_regress_tests_both_ends_where_it_is_asked_to(
 def test_regress_on_every_patch(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
     bad = STEPS[2][1].replace("echo hello", "echo bye")
     mini.make_series(*STEPS[:2], ("be short", bad))
-    ran = regress(tool, mini, "--suite", "guests", "--every")
+    ran = regress(tool, mini, "--suite", "guests", "--every", "--confirm", "0")
     assert ran.status == 1
     assert built(tmp_path).count("tests") == 4
     text = re.sub(" +", " ", ran.out)
