@@ -31,6 +31,13 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
         ((*BOTH, "--branch", "main"), 2),
         ((*BOTH, "--branch", "made", "--signoff"), 0),
     ),
+    "bench bisect": (
+        (("--commits", "30", "--bad-rate", "1", "--good-rate", "0", "--trials", "2"), 0),
+    ),
+    # The mini kernel has no kunit.py; it is applied and built all the same.
+    "bench walk": (((*BOTH, "--place", MAIL), None),),
+    # What is good there was bad before, which is found out by building and running both.
+    "bisect": (((*BOTH, "--good", "main", "--bad", "work", "--suite", "kunit:counting"), None),),
     "check": (((*NUMBERS, "--no-compile"), None), (("--branch", "main..work", *ON_TREE), None)),
     "cover": ((NUMBERS, 0),),
     "doctor": (((), None),),
