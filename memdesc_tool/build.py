@@ -244,7 +244,7 @@ def _run_make(
     counter = buildlog.Counter(request.log_file, _end_of(request.log_file))
     with _marked(request.build_dir) as finished:
         done = process.run_logged(
-            [*_make(request, tools), *args],
+            _make(request, tools, *args),
             cwd=request.source,
             log_file=request.log_file,
             timeout=request.timeout,

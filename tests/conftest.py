@@ -199,6 +199,18 @@ def guest_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return image
 
 
+def on_demand(variable: str, cost: str, seconds: int) -> list[pytest.MarkDecorator]:
+    """Marks of tests that take too long to run unless an environment variable asks for it.
+
+    cost: what takes so long; seconds: the time limit of each.
+    """
+    return [
+        pytest.mark.kernel,
+        pytest.mark.timeout(seconds),
+        pytest.mark.skipif(os.environ.get(variable) != "1", reason=f"{cost}: set {variable}=1"),
+    ]
+
+
 def kernel_clone(name: str) -> tuple[GitTree, Base]:
     """A user's own tree of 7.3 with nothing checked out, and the base that it is a clone of.
 

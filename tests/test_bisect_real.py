@@ -13,19 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, GitTree, kernel_clone, run_here
+from tests.conftest import ROOT, GitTree, kernel_clone, on_demand, run_here
 from tests.realhistory import FAULTS, GOOD, Fault, make_history
 
 SUITE = ROOT / "kernel-test-modules" / "movable_ops"
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.timeout(7200),
-    pytest.mark.skipif(
-        os.environ.get("MEMDESC_TOOL_TEST_BISECT") != "1",
-        reason="builds some twenty kernels: set MEMDESC_TOOL_TEST_BISECT=1",
-    ),
-]
+pytestmark = on_demand("MEMDESC_TOOL_TEST_BISECT", "builds some twenty kernels", 7200)
 
 ALWAYS = [fault for fault in FAULTS if fault.always]
 

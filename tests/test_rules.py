@@ -6,27 +6,19 @@ minutes in all, and so is asked for: MEMDESC_TOOL_TEST_RULES=1.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import GitTree, kernel_clone
+from tests.conftest import GitTree, kernel_clone, on_demand
 from tests.conftest import run_here as run
 
 MODELS = Path(__file__).parent.parent / "kernel-test-modules" / "models"
 RULES = tomllib.loads((MODELS / "isolation.toml").read_text())["rule"]
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(
-        os.environ.get("MEMDESC_TOOL_TEST_RULES") != "1",
-        reason="builds a kernel for every rule: set MEMDESC_TOOL_TEST_RULES=1",
-    ),
-]
+pytestmark = on_demand("MEMDESC_TOOL_TEST_RULES", "builds a kernel for every rule", 1200)
 
 
 @pytest.fixture(scope="module")
