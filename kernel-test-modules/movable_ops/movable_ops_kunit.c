@@ -1556,6 +1556,21 @@ static void contig_free(struct page *page, unsigned long nr)
 {
 	free_contig_range(page_to_pfn(page), nr);
 }
+
+static int isolate_pageblock(struct page *page)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	return start_isolate_page_range(pfn, pfn + pageblock_nr_pages,
+					PB_ISOLATE_MODE_OTHER);
+}
+
+static void unisolate_pageblock(struct page *page)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	undo_isolate_page_range(pfn, pfn + pageblock_nr_pages);
+}
 #else
 static int contig_alloc(struct page *page, unsigned long nr)
 {
@@ -1563,6 +1578,15 @@ static int contig_alloc(struct page *page, unsigned long nr)
 }
 
 static void contig_free(struct page *page, unsigned long nr)
+{
+}
+
+static int isolate_pageblock(struct page *page)
+{
+	return -EOPNOTSUPP;
+}
+
+static void unisolate_pageblock(struct page *page)
 {
 }
 #endif
@@ -1649,10 +1673,29 @@ static void contig_frozen_offline_page(struct kunit *test)
 			    "pages migrated in vain");
 }
 
+/* Who cannot isolate a range leaves alone what others have isolated of it. */
+static void contig_isolated_pageblock(struct kunit *test)
+{
+	struct page *block = inflate_pageblock(test, NO_HOLE);
+	struct test_balloon *b = test->priv;
+	int err;
+
+	KUNIT_ASSERT_EQ(test, isolate_pageblock(block), 0);
+	err = contig_alloc(block, pageblock_nr_pages);
+	KUNIT_EXPECT_EQ(test, err, -EBUSY);
+	KUNIT_EXPECT_TRUE_MSG(test, is_migrate_isolate_page(block),
+			      "taken from who had isolated it");
+	KUNIT_EXPECT_EQ(test, b->nr_migratepage, 0);
+	unisolate_pageblock(block);
+	if (!err)
+		contig_free(block, pageblock_nr_pages);
+}
+
 static struct kunit_case movable_ops_contig_cases[] = {
 	KUNIT_CASE(contig_migrates_balloon),
 	KUNIT_CASE(contig_driver_busy),
 	KUNIT_CASE(contig_frozen_offline_page),
+	KUNIT_CASE(contig_isolated_pageblock),
 	{}
 };
 
