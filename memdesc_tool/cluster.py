@@ -8,7 +8,7 @@ differ from this machine's get no job, so that results of different compilers ne
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -53,7 +53,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     if scheduler:
         try:
             client = dask.Client(scheduler, timeout=20)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise InfraError(f"no cluster at {scheduler}: {error}") from None
         with client:
             yield client
@@ -155,7 +155,7 @@ class Cluster:
 
     def _submit(self, column: Column, job: Job) -> _Flying:
         """Give the job to the workers that have the same tools. Raises InfraError."""
-        said: Mapping[str, Mapping[str, str] | str] = self._client.run(tools_of, job)
+        said: Mapping[str, Mapping[str, str] | str] = self._answers(tools_of, job)
         fit = [worker for worker, inputs in said.items() if inputs == dict(job.inputs)]
         if not fit:
             why = next((one for one in said.values() if isinstance(one, str)), "other tools")
@@ -164,11 +164,25 @@ class Cluster:
                 "compiler, linker and QEMU must be those of this machine",
             )
         for key in job.packs:
-            has = self._client.run(has_pack, key, workers=fit)
-            if lacking := [worker for worker in fit if not has[worker]]:
-                self._client.run(take_pack, self._packs[key], workers=lacking)
+            has = self._answers(has_pack, key, workers=fit)
+            if lacking := [worker for worker in has if not has[worker]]:
+                has |= self._answers(take_pack, self._packs[key], workers=lacking)
+            fit = list(has)
+        if not fit:
+            raise InfraError(f"{job.column.name}: no worker is left", "start workers, try again")
         future = self._client.submit(work, job, workers=fit, pure=False)
         return _Flying(column, future, frozenset(fit))
+
+    def _answers(
+        self, function: Callable[..., Any], *args: object, workers: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What the function returns at each worker that is still there when it has ended."""
+        said = self._client.run(function, *args, workers=workers, on_error="return")
+        gone = (OSError, TimeoutError)
+        for answer in said.values():
+            if isinstance(answer, Exception) and not isinstance(answer, gone):
+                raise answer
+        return {worker: answer for worker, answer in said.items() if not isinstance(answer, gone)}
 
     def _take(self, one: _Flying) -> list[Trouble]:
         """Store what came back."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,16 +66,24 @@ def started(argv: list[str], said: str, **env: str) -> tuple[subprocess.Popen[st
     return process, next(line for line in process.stderr if said in line)
 
 
-@pytest.fixture
-def scheduler() -> Iterator[str]:
+@contextmanager
+def scheduling(host: str, **env: str) -> Iterator[str]:
     """A scheduler in a process of its own, on this machine only."""
     process, line = started(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
-         "--port", "0", "--no-dashboard"], "Scheduler at:",
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host,
+         "--port", "0", "--no-dashboard"], "Scheduler at:", **env,
     )  # fmt: skip
-    yield line.split()[-1]
-    process.kill()
-    process.wait()
+    try:
+        yield line.split()[-1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    with scheduling("127.0.0.1") as address:
+        yield address
 
 
 def worker(scheduler: str, directory: Path, **env: str) -> subprocess.Popen[str]:
@@ -114,6 +124,90 @@ def test_a_worker_that_is_killed_has_its_job_run_elsewhere(
     (finding,) = [one for one in found["findings"] if one["change"] == "regressed"]
     assert finding["row"] == 3
     assert finding["columns"] == ["counting/um", "counting/um-smp"]
+
+
+def test_a_worker_that_hangs_has_its_job_run_elsewhere(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    """The first compile of the first worker stops that worker, which stays connected."""
+    hook = tmp_path / "hook"
+    hook.write_text(
+        f'#!/bin/sh\ntest "$1" = compile || exit 0\n'
+        f"mkdir {tmp_path}/once 2>/dev/null || exit 0\nkill -STOP $VICTIM\nsleep 60\n"
+    )
+    hook.chmod(0o755)
+    with scheduling("127.0.0.1", DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s") as scheduler:
+        first = worker(scheduler, tmp_path / "first", MINI_HOOK=str(hook))
+        second = worker(scheduler, tmp_path / "second")
+        try:
+            ran = regress(tool, mini, "--scheduler", scheduler, "--json", tmp_path / "json")
+            assert ran.status == 1, ran.err
+            assert (tmp_path / "once").exists()
+            assert first.poll() is None
+        finally:
+            for one in (first, second):
+                one.kill()
+                one.wait()
+    found = json.loads((tmp_path / "json").read_text())
+    assert found["troubles"] == []
+    assert len(found["cells"]) == 8
+    (finding,) = [one for one in found["findings"] if one["change"] == "regressed"]
+    assert finding["row"] == 3
+
+
+def test_a_worker_that_hangs_already_is_passed_over(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    with scheduling("127.0.0.1", DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s") as scheduler:
+        first = worker(scheduler, tmp_path / "first")
+        second = worker(scheduler, tmp_path / "second")
+        first.send_signal(signal.SIGSTOP)
+        try:
+            ran = regress(tool, mini, "--scheduler", scheduler)
+            assert ran.status == 1, ran.err
+            assert "2 regressed" in ran.out
+        finally:
+            for one in (first, second):
+                one.kill()
+                one.wait()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> dict[str, str]:
+    """Dask's configuration for a cluster whose members all have one certificate."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=cluster"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = "DASK_DISTRIBUTED__COMM__TLS"
+    files = {f"{tls}__CA_FILE": str(cert), "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true"}
+    for member in ("SCHEDULER", "WORKER", "CLIENT"):
+        files |= {f"{tls}__{member}__CERT": str(cert), f"{tls}__{member}__KEY": str(key)}
+    return files
+
+
+def test_tls_where_it_is_configured(
+    tool: Tool, mini: MiniKernel, tmp_path: Path, certificate: dict[str, str]
+) -> None:
+    """Who has no certificate of the cluster does not get in, and is told so."""
+    with scheduling("tls://127.0.0.1", **certificate) as scheduler:
+        assert scheduler.startswith("tls://")
+        only = worker(scheduler, tmp_path / "only", **certificate)
+        try:
+            ran = regress(tool, mini, "--scheduler", scheduler, **certificate)
+            assert ran.status == 1, ran.err
+            assert "2 regressed" in ran.out
+            stranger = regress(tool, mini, "--scheduler", scheduler, "--rerun")
+            assert stranger.status == 3
+            assert f"no cluster at {scheduler}" in stranger.err
+            assert "Traceback" not in stranger.err
+        finally:
+            only.kill()
+            only.wait()
 
 
 def test_workers_with_other_tools_get_no_job(
