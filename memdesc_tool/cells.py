@@ -201,6 +201,17 @@ class Regression:
         return first is not None and case in first.failing
 
     @property
+    def missing(self) -> tuple[tuple[Row, Column], ...]:
+        """The cells that the columns' strategies ask for and of which nothing is known."""
+        ends = self.rows[:1] + self.rows[-1:]
+        return tuple(
+            (row, column)
+            for column in self.columns
+            for row in (self.rows if column.strategy is Strategy.EVERY else ends)
+            if (row.number, column.name) not in self.cells
+        )
+
+    @property
     def passed_anything(self) -> bool:
         """Whether a case passed after the last patch, in every column."""
         return all(cell.count(Verdict.PASSED) for cell in self.of_row(self.rows[-1]))

@@ -20,6 +20,7 @@ from memdesc_tool.cells import (
     Variant,
 )
 from memdesc_tool.console import Progress
+from memdesc_tool.errors import FailedError, InfraError
 from memdesc_tool.filling import DEFAULT_PATIENCE, Filler, Patience, Runner, enough, plan
 from memdesc_tool.lane import Bench, Lane, Meter, Stopped
 from memdesc_tool.results import Attempt, Store
@@ -27,7 +28,7 @@ from memdesc_tool.workspace import Workspace
 
 __all__ = [
     "Cell", "Column", "Elsewhere", "Patience", "Regression", "Row", "Runner", "Strategy", "Trouble",
-    "Variant", "run_one", "walk",
+    "Variant", "recall", "run_one", "walk",
 ]  # fmt: skip
 
 
@@ -73,8 +74,43 @@ def walk(
         except Stopped as stopped:
             troubles.append(stopped.trouble)
         cells |= {(cell.row.number, cell.column.name): cell for cell in lane.cells()}
+    return _regression(bench, columns, cells, troubles)
+
+
+def recall(
+    workspace: Workspace,
+    store: Store,
+    runner: Runner,
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    known: Iterable[Known] = (),
+) -> Regression:
+    """What the store has of every row in every column; nothing is run.
+
+    A column that this machine has no toolchain for, or whose suite does not fit, is in
+    Regression.troubles.
+    """
+    bench = Bench(workspace, store, runner, rows, tuple(known))
+    cells: dict[tuple[int, str], Cell] = {}
+    troubles = []
+    for column in columns:
+        lane = Lane(bench, column, Meter())
+        try:
+            lane.adopt()
+        except (InfraError, FailedError) as error:
+            troubles.append(Trouble(rows[0], column, error.message, error.hint))
+        cells |= {(cell.row.number, cell.column.name): cell for cell in lane.cells()}
+    return _regression(bench, columns, cells, troubles)
+
+
+def _regression(
+    bench: Bench,
+    columns: Sequence[Column],
+    cells: dict[tuple[int, str], Cell],
+    troubles: Sequence[Trouble],
+) -> Regression:
     unmatched = tuple(entry for entry in bench.known if not _used(entry, cells.values()))
-    return Regression(tuple(rows), tuple(columns), cells, unmatched, tuple(troubles))
+    return Regression(tuple(bench.rows), tuple(columns), cells, unmatched, tuple(troubles))
 
 
 def _used(entry: Known, cells: Iterable[Cell]) -> bool:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import click
 
-from memdesc_tool.apply import Applied, How, apply_stack
+from memdesc_tool.apply import apply_stack
 from memdesc_tool.baseline import Known, read_known
 from memdesc_tool.blame import findings, with_hunks
 from memdesc_tool.cluster import Cluster, connected
-from memdesc_tool.commands.common import commit_span, resolve_base
+from memdesc_tool.commands.common import resolve_base
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Options, regress_options
 from memdesc_tool.commands.regressoutput import print_found, print_without, write_files
+from memdesc_tool.commands.regressrows import WITH_RANGE, base_revision, rows_of, what_of
 from memdesc_tool.commands.regressstrength import Strength
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, InfraError, UserError
-from memdesc_tool.project import Project, find_project
+from memdesc_tool.project import Project
 from memdesc_tool.regress import Column, Patience, Regression, Row, walk
 from memdesc_tool.results import Store, open_store
 from memdesc_tool.runners import runners
@@ -53,6 +53,8 @@ def _check(options: Options) -> None:
     """Refuse options that would be ignored. Raises UserError."""
     if options.scheduler and options.workers:
         raise UserError("give either --scheduler or --workers")
+    if options.commit_range and options.without:
+        raise UserError(WITH_RANGE)
     if options.sample and not options.mutate:
         raise UserError("--sample takes a part of the mutants of --mutate", "give both")
     if options.matrix and (options.command or options.vm or options.every):
@@ -63,9 +65,9 @@ def _check(options: Options) -> None:
 
 def _regress(context: Context, options: Options) -> bool:
     _check(options)
-    project, stack = _what(options)
-    base = resolve_base(context, options.tree_spec, _base_revision(options), stack)
-    columns, skipped = columns_of(project, stack, options)
+    project, stack = what_of(options)
+    base = resolve_base(context, options.tree_spec, base_revision(options), stack)
+    columns, skipped = columns_of(project, stack, options, machines=options.vm)
     known = read_known(project.patches) if project else ()
     with (
         open_workspace(context.cache, base, context.progress) as workspace,
@@ -74,7 +76,7 @@ def _regress(context: Context, options: Options) -> bool:
         bench = _Bench(context, workspace, store, project, known, options)
         if options.without is not None:
             return _without(bench, stack, base, columns)
-        rows = _rows(bench, stack, base)
+        rows = rows_of(workspace, stack, base, options, context.progress)
         if options.mutate or options.coverage:
             strength = Strength(workspace, store, project, rows, columns, options)
             return strength.measure(context.progress)
@@ -87,32 +89,6 @@ def _regress(context: Context, options: Options) -> bool:
     if found.troubles and found.good:
         raise InfraError(found.troubles[0].message, found.troubles[0].hint)
     return found.good
-
-
-def _what(options: Options) -> tuple[Project | None, Stack]:
-    """The project and the stack; with --range a project is only needed for suites."""
-    if options.commit_range:
-        if not options.tree_spec or options.names or options.without or options.upto:
-            raise UserError("--range takes --tree PATH and no series, --upto or --without")
-        if not (options.kunitconfigs or options.suites or options.command or options.matrix):
-            raise UserError(
-                "--range needs to know what to run",
-                "give --suite, --kunitconfig, --command or --matrix",
-            )
-        return find_project(options.project) if options.suites else None, Stack(())
-    project = find_project(options.project)
-    stack = project.stack(options.names)
-    if not stack.patches:
-        raise UserError(f"{project.patches} holds no patch")
-    return project, stack
-
-
-def _base_revision(options: Options) -> str | None:
-    if not options.commit_range:
-        return options.rev
-    if options.rev:
-        raise UserError("give either --range or --rev")
-    return commit_span(Path(str(options.tree_spec)), options.commit_range)[0]
 
 
 @dataclass(frozen=True)
@@ -149,30 +125,6 @@ class _Bench:
                     lanes, progress
                 )
             )
-
-
-def _rows(bench: _Bench, stack: Stack, base: Base) -> list[Row]:
-    options = bench.options
-    first = Row(0, f"base ({Path(base.name).name})", base.commit)
-    if options.commit_range:
-        tip = commit_span(Path(str(options.tree_spec)), options.commit_range)[1]
-        git = bench.workspace.scratch
-        commits = git.commits(base.commit, tip)
-        if not commits:
-            raise UserError(f"there is no commit in {options.commit_range}")
-        return [
-            first,
-            *(Row(n, f"{n}. {git.subject(commit)}", commit) for n, commit in enumerate(commits, 1)),
-        ]
-    applied = apply_stack(
-        bench.workspace, base.commit, stack.up_to(options.upto), bench.context.progress
-    )
-    return [first, *(_row(one) for one in applied)]
-
-
-def _row(applied: Applied) -> Row:
-    there = f" ({How.ALREADY.value})" if applied.how is How.ALREADY else ""
-    return Row(applied.numbered.number, applied.numbered.label + there, applied.commit)
 
 
 def _without(bench: _Bench, stack: Stack, base: Base, columns: tuple[Column, ...]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from memdesc_tool.cells import Column, Strategy
-from memdesc_tool.commands.regressoptions import DEFAULT_MATRIX, Options
+from memdesc_tool.commands.regressoptions import DEFAULT_MATRIX, Selection
 from memdesc_tool.errors import UserError
 from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix
 from memdesc_tool.project import Project
@@ -18,12 +18,15 @@ COMMAND_TIMEOUT = 3600
 
 
 def columns_of(
-    project: Project | None, stack: Stack, options: Options
+    project: Project | None, stack: Stack, options: Selection, *, machines: bool
 ) -> tuple[tuple[Column, ...], tuple[Skipped, ...]]:
-    """What is to be tested, and what this machine has no toolchain for. Raises UserError."""
+    """What is to be tested, and what this machine has no toolchain for.
+
+    machines: kselftest suites of the series, too. Raises UserError.
+    """
     if options.matrix:
         return _of_matrix(project, stack, options)
-    suites = _suites(project, stack, options)
+    suites = _suites(project, stack, options, machines=machines)
     if not suites:
         raise UserError(
             "no suite is named by the series",
@@ -40,9 +43,9 @@ def columns_of(
 
 
 def _of_matrix(
-    project: Project | None, stack: Stack, options: Options
+    project: Project | None, stack: Stack, options: Selection
 ) -> tuple[tuple[Column, ...], tuple[Skipped, ...]]:
-    suites = _suites(project, stack, options, every=True)
+    suites = _suites(project, stack, options, machines=True)
     own = project.patches / MATRIX_FILE if project else None
     if options.matrix != DEFAULT_MATRIX:
         path = Path(str(options.matrix))
@@ -56,7 +59,7 @@ def _of_matrix(
     return columns, matrix.skipped
 
 
-def _strategy(suite: Suite, options: Options) -> Strategy:
+def _strategy(suite: Suite, options: Selection) -> Strategy:
     if options.strategy:
         return Strategy(options.strategy)
     if suite.kind is Kind.KSELFTEST and not options.every:
@@ -64,7 +67,7 @@ def _strategy(suite: Suite, options: Options) -> Strategy:
     return Strategy.EVERY
 
 
-def _arches(suite: Suite, options: Options) -> tuple[str, ...]:
+def _arches(suite: Suite, options: Selection) -> tuple[str, ...]:
     """Where a suite runs. A kselftest takes of --arch what it says that it runs on: --arch um
     beside --vm is meant for the others.
     """
@@ -76,9 +79,9 @@ def _arches(suite: Suite, options: Options) -> tuple[str, ...]:
 
 
 def _suites(
-    project: Project | None, stack: Stack, options: Options, *, every: bool = False
+    project: Project | None, stack: Stack, options: Selection, *, machines: bool
 ) -> list[Suite]:
-    """The suites that the options name; every: those of all kinds."""
+    """The suites that the options name; machines: kselftest suites, too."""
     if options.command:
         return [_command(options.command)]
     if options.kunitconfigs:
@@ -100,7 +103,7 @@ def _suites(
     if options.suites:
         return [find_suite(project.root, name) for name in options.suites]
     kinds = [Kind.KUNIT, Kind.COMMAND]
-    if options.vm or every:
+    if machines:
         kinds.append(Kind.KSELFTEST)
     return list(suites_of(project.root, stack.suites, *kinds))
 

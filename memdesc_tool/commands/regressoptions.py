@@ -17,17 +17,14 @@ DEFAULT_MATRIX = "default"
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line asks for."""
+class Selection:
+    """Which revisions and suites the command line names."""
 
     names: tuple[str, ...]
     tree_spec: str | None
     rev: str | None
     commit_range: str | None
     upto: int | None
-    without: int | None
-    ends: bool
-    vm: bool
     every: bool
     suites: tuple[str, ...]
     arches: tuple[str, ...]
@@ -36,6 +33,16 @@ class Options:
     matrix: str | None
     strategy: str | None
     command: str | None
+    project: Path | None
+
+
+@dataclass(frozen=True)
+class Options(Selection):
+    """What the command line of regress asks for."""
+
+    without: int | None
+    ends: bool
+    vm: bool
     confirm: int
     retries: int
     backoff: float
@@ -50,14 +57,13 @@ class Options:
     junit: Path | None
     json: Path | None
     annotations: str | None
-    project: Path | None
 
     @property
     def ends_only(self) -> bool:
         return self.ends or self.strategy == Strategy.ENDS.value
 
 
-_OPTIONS: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
+_SELECTION: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
     tree_options,
     click.option(
         "--range",
@@ -66,19 +72,6 @@ _OPTIONS: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         help="Test these commits of --tree instead of a series in patches/.",
     ),
     click.option("--upto", type=int, metavar="N", help="The first N patches of the stack only."),
-    click.option(
-        "--without",
-        type=int,
-        metavar="N",
-        help="Leave patch N out and name the cases that turn red at the end; status 1 if any does.",
-    ),
-    click.option("--ends", is_flag=True, help="Test the base and the last patch only."),
-    click.option(
-        "--vm",
-        is_flag=True,
-        help="The kselftest suites of the series, too, in a virtual machine: on the base and the "
-        "last patch.",
-    ),
     click.option(
         "--every", is_flag=True, help="kselftest suites on every patch, not only at both ends."
     ),
@@ -112,6 +105,23 @@ _OPTIONS: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         "--command",
         metavar="CMD",
         help="Judge each revision by a shell command in its source tree ($SOURCE, $BUILD).",
+    ),
+    project_option,
+)
+
+_OWN: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
+    click.option(
+        "--without",
+        type=int,
+        metavar="N",
+        help="Leave patch N out and name the cases that turn red at the end; status 1 if any does.",
+    ),
+    click.option("--ends", is_flag=True, help="Test the base and the last patch only."),
+    click.option(
+        "--vm",
+        is_flag=True,
+        help="The kselftest suites of the series, too, in a virtual machine: on the base and the "
+        "last patch.",
     ),
     click.option(
         "--confirm",
@@ -175,12 +185,18 @@ _OPTIONS: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         type=click.Choice(ANNOTATIONS),
         help="Print what is bad as annotations of this CI.",
     ),
-    project_option,
 )
 
 
-def regress_options(command: Any) -> Any:
-    """All options, in the order in which --help shows them."""
-    for option in reversed(_OPTIONS):
+def selection_options(command: Any) -> Any:
+    """The options that name revisions and suites."""
+    for option in reversed(_SELECTION):
         command = option(command)
     return command
+
+
+def regress_options(command: Any) -> Any:
+    """All options of regress, in the order in which --help shows them."""
+    for option in reversed(_OWN):
+        command = option(command)
+    return selection_options(command)
