@@ -56,7 +56,18 @@ CREATE TABLE reading (
 CREATE TABLE inherited (key TEXT PRIMARY KEY, parent TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+CREATE TABLE measured (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    taken REAL NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """See schema.py. What tests/test_schema.py has of a version is how users' stores are."""
 
 
@@ -139,6 +150,22 @@ class Store:
         except ValueError as error:
             raise sqlite3.DatabaseError(str(error)) from None
         return tuple(one for one in found if isinstance(one, dict) and one.get("kind") == kind)
+
+    def keep_measured(self, kind: str, inputs: Mapping[str, str], taken: float, data: str) -> None:
+        """Store what was measured of these inputs, in place of what was measured before.
+
+        taken: seconds since the epoch; data: JSON (measured.py).
+        """
+        row = (kind, key_of(inputs), json.dumps(inputs, sort_keys=True), taken, data)
+        with self.database:
+            self.database.execute("INSERT OR REPLACE INTO measured VALUES (?, ?, ?, ?, ?)", row)
+
+    def measured(self, kind: str, inputs: Mapping[str, str]) -> tuple[float, str] | None:
+        """When it was taken, and the data that keep_measured() was given; None for nothing."""
+        row = self.database.execute(
+            "SELECT taken, data FROM measured WHERE kind = ? AND key = ?", (kind, key_of(inputs))
+        ).fetchone()
+        return (float(row[0]), str(row[1])) if row else None
 
     def keep_reading(self, key: str, paths: Iterable[str]) -> None:
         """Remember which files of the source tree the runs under a key have read."""

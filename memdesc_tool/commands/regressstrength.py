@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from memdesc_tool import arch as architectures
-from memdesc_tool import coverage, mutate
+from memdesc_tool import coverage, measured, mutate
 from memdesc_tool.addedlines import AddedLine, added_lines
 from memdesc_tool.arch import DATA
 from memdesc_tool.baseline import BAD, cases_of, compare
@@ -21,6 +22,7 @@ from memdesc_tool.errors import FailedError, InfraError, UserError
 from memdesc_tool.filling import Patience, plan
 from memdesc_tool.kunitrun import KunitRunner, NotBootedError
 from memdesc_tool.lane import Meter
+from memdesc_tool.measured import Mutants, PatchShare, Survivor
 from memdesc_tool.mutate import Fate, Mutant
 from memdesc_tool.project import Project
 from memdesc_tool.regress import run_one
@@ -89,6 +91,11 @@ class Strength:
             fates.append(self._fate(mutant, label, columns, unharmed, progress))
             meter.done += 1
         _print_fates(fates)
+        kept = _kept_mutants(fates, len(every), self.options.seed)
+        measured.keep_mutants(self.store, self._span(), time.time(), kept)
+
+    def _span(self) -> dict[str, str]:
+        return measured.span_inputs(self.workspace, self.rows)
 
     def _unharmed(self, column: Column, progress: Progress) -> tuple[Attempt, ...]:
         attempts = self._run(self.rows[-1], column, progress)
@@ -145,7 +152,10 @@ class Strength:
         for column in (replace(one, variant=variant) for one in on_um):
             self._count(runner, column, {line.file for line in lines}, counts)
         _print_absent(lines, counts.keys())
-        _print_coverage(coverage.by_patch(lines, counts), [f"{one.name}+gcov" for one in on_um])
+        patches = coverage.by_patch(lines, counts)
+        _print_coverage(patches, [f"{one.name}+gcov" for one in on_um])
+        kept = [_kept_share(one) for one in patches]
+        measured.keep_coverage(self.store, self._span(), time.time(), kept)
 
     def _count(
         self, runner: KunitRunner, column: Column, files: set[str], counts: dict[str, FileCoverage]
@@ -211,6 +221,18 @@ def _print_coverage(patches: Sequence[PatchCoverage], columns: Sequence[str]) ->
         for line in one.missed:
             out.print(f"not run: {line.file}:{line.number}: {line.text.strip()}", markup=False)
     out.print(f"covered: {_share(lines)} of the lines with code, by {', '.join(columns)}")
+
+
+def _kept_mutants(fates: Sequence[Fate], total: int, seed: int) -> Mutants:
+    built = [fate for fate in fates if fate.built]
+    silent = [fate.mutant for fate in built if not fate.noticed]
+    survivors = tuple(Survivor(one.line.row.label, one.label, one.text.strip()) for one in silent)
+    return Mutants(total, len(fates), len(built), len(built) - len(silent), seed, survivors)
+
+
+def _kept_share(one: PatchCoverage) -> PatchShare:
+    missed = tuple(f"{line.file}:{line.number}: {line.text.strip()}" for line in one.missed)
+    return PatchShare(one.row.label, one.lines, one.branches, missed)
 
 
 def _share(of: tuple[int, int]) -> str:

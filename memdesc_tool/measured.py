@@ -1,0 +1,143 @@
+"""Figures about a series that are no test's verdict, as the store keeps them.
+
+Coverage and mutants come from `regress --coverage` and `--mutate`, figures from benchmarks. All
+belong to a span: the trees of the base and of the last patch, which say all about a series but
+its messages. A later measurement of the same span replaces the earlier one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from memdesc_tool.cells import Row
+from memdesc_tool.results import Store
+from memdesc_tool.workspace import Workspace
+
+COVERAGE, MUTANTS, BENCH = "coverage", "mutants", "bench"
+
+
+@dataclass(frozen=True)
+class PatchShare:
+    """What is run of the lines that a patch adds.
+
+    lines, branches: (run, all that there is code for); missed: "FILE:LINE: text" of lines that
+    are not run.
+    """
+
+    patch: str
+    lines: tuple[int, int]
+    branches: tuple[int, int]
+    missed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A mistake that no suite notices: its patch, what it is, what the line became."""
+
+    patch: str
+    label: str
+    became: str
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """A run of `--mutate`: of how many mutants how many were planted, compiled, noticed."""
+
+    total: int
+    planted: int
+    built: int
+    noticed: int
+    seed: int
+    survivors: tuple[Survivor, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A benchmark's figure of a revision.
+
+    name: what was measured; unit; patch: the label of the revision; middle: the estimate; low,
+    high: its interval, in the same unit; runs: how often it was taken.
+    """
+
+    name: str
+    unit: str
+    patch: str
+    low: float
+    middle: float
+    high: float
+    runs: int
+
+
+def span_inputs(workspace: Workspace, rows: Sequence[Row]) -> dict[str, str]:
+    """What stands for the span from the first row to the last: object ids of both trees."""
+    tree = workspace.scratch.tree
+    return {"base": tree(rows[0].commit), "tip": tree(rows[-1].commit)}
+
+
+def keep_coverage(
+    store: Store, span: Mapping[str, str], taken: float, patches: Sequence[PatchShare]
+) -> None:
+    """Store what a span's suites run of it; taken: seconds since the epoch."""
+    _keep(store, COVERAGE, span, taken, [asdict(one) for one in patches])
+
+
+def keep_mutants(store: Store, span: Mapping[str, str], taken: float, mutants: Mutants) -> None:
+    """Store what became of a span's mutants; taken: seconds since the epoch."""
+    _keep(store, MUTANTS, span, taken, asdict(mutants))
+
+
+def keep_figures(
+    store: Store, span: Mapping[str, str], taken: float, figures: Sequence[Figure]
+) -> None:
+    """Store the figures of a benchmark of a span; taken: seconds since the epoch."""
+    _keep(store, BENCH, span, taken, [asdict(one) for one in figures])
+
+
+def read_coverage(store: Store, span: Mapping[str, str]) -> tuple[PatchShare, ...] | None:
+    """What keep_coverage() stored; None where nothing was measured."""
+    return _read(store, COVERAGE, span, lambda data: tuple(_share(one) for one in data))
+
+
+def read_mutants(store: Store, span: Mapping[str, str]) -> Mutants | None:
+    """What keep_mutants() stored; None where nothing was measured."""
+    return _read(store, MUTANTS, span, _mutants)
+
+
+def read_figures(store: Store, span: Mapping[str, str]) -> tuple[Figure, ...] | None:
+    """What keep_figures() stored; None where nothing was measured."""
+    return _read(store, BENCH, span, lambda data: tuple(Figure(**one) for one in data))
+
+
+def _keep(store: Store, kind: str, span: Mapping[str, str], taken: float, data: Any) -> None:
+    store.keep_measured(kind, span, taken, json.dumps(data))
+
+
+_Made = TypeVar("_Made")
+
+
+def _read(
+    store: Store, kind: str, span: Mapping[str, str], make: Callable[[Any], _Made]
+) -> _Made | None:
+    found = store.measured(kind, span)
+    if found is None:
+        return None
+    try:
+        return make(json.loads(found[1]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise sqlite3.DatabaseError(f"what was measured ({kind}): {error}") from None
+
+
+def _share(data: dict[str, Any]) -> PatchShare:
+    (run, lines), (taken, branches) = data["lines"], data["branches"]
+    missed = tuple(map(str, data["missed"]))
+    return PatchShare(str(data["patch"]), (int(run), int(lines)),
+                      (int(taken), int(branches)), missed)  # fmt: skip
+
+
+def _mutants(data: dict[str, Any]) -> Mutants:
+    survivors = tuple(Survivor(**one) for one in data["survivors"])
+    return Mutants(**{**data, "survivors": survivors})
