@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from unidiff.patch import PatchSet
 
@@ -13,6 +14,7 @@ from memdesc_tool.baseline import OBJECT, WARNING, Change
 from memdesc_tool.cells import Cell, Regression, Row
 from memdesc_tool.git import Git
 
+HUNK_LINES = 40
 _PLACE = re.compile(r"(?P<file>[^\s:()]+):(?P<line>\d+)\b")
 
 
@@ -23,7 +25,7 @@ class Finding:
     parent: the commit that the row is compared with; columns: names of those that show it;
     detail: why, in a few words; file, line: where, in the row's tree, "" and 0 where that is
     not known; hunk: header of the hunk of the patch that has the line, "" where none has or
-    nobody has looked (with_hunks).
+    nobody has looked (with_hunks); lines: the first HUNK_LINES lines of that hunk.
     """
 
     row: Row
@@ -35,6 +37,7 @@ class Finding:
     file: str = ""
     line: int = 0
     hunk: str = ""
+    lines: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -78,19 +81,22 @@ def with_hunks(every: Iterable[Finding], git: Git) -> tuple[Finding, ...]:
             if ends not in patches:
                 text = git.run("diff", "--no-color", "--no-ext-diff", *ends)
                 patches[ends] = PatchSet(text + "\n")
-            one = replace(one, hunk=_hunk(patches[ends], one.file, one.line))
+            hunk, lines = _hunk(patches[ends], one.file, one.line)
+            one = replace(one, hunk=hunk, lines=lines)
         named.append(one)
     return tuple(named)
 
 
-def _hunk(patch: PatchSet, file: str, line: int) -> str:
+def _hunk(patch: PatchSet, file: str, line: int) -> tuple[str, tuple[str, ...]]:
     for changed in patch:
         if changed.path != file:
             continue
         for hunk in changed:
             if hunk.target_start <= line < hunk.target_start + hunk.target_length:
-                return (
+                header = (
                     f"@@ -{hunk.source_start},{hunk.source_length}"
                     f" +{hunk.target_start},{hunk.target_length} @@ {hunk.section_header}".strip()
                 )
-    return ""
+                text = (str(one).rstrip("\n") for one in islice(hunk, HUNK_LINES))
+                return header, tuple(text)
+    return "", ()

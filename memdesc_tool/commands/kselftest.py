@@ -16,12 +16,13 @@ from memdesc_tool.commands.common import (
     tree_options,
     warn_of_changes,
 )
-from memdesc_tool.commands.consoleoutput import problems, write_output
+from memdesc_tool.commands.consoleoutput import write_output
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, InfraError, UserError
 from memdesc_tool.junit import as_json, junit
 from memdesc_tool.kselftestrun import DEFAULT_CONFIG, KselftestRunner, Settings, load_arch
+from memdesc_tool.problems import problems
 from memdesc_tool.project import Project, find_project
 from memdesc_tool.regress import Column, Row, run_one
 from memdesc_tool.results import Attempt, Outcome, Verdict, open_store

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from memdesc_tool.commands.consoleoutput import problems, write_output
+from memdesc_tool.commands.consoleoutput import write_output
 from memdesc_tool.junit import as_json, junit
 from memdesc_tool.kunit import KunitResult
+from memdesc_tool.problems import problems
 
 WARNINGS = 10
 
