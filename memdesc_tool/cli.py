@@ -33,6 +33,7 @@ COMMANDS = {
     "modules": ("modules", "modules_group"),
     "parse": ("parse", "parse"),
     "regress": ("regress", "regress_command"),
+    "report": ("report", "report_command"),
     "send": ("send", "send_command"),
     "series": ("series", "series"),
     "tree": ("tree", "tree"),

@@ -75,11 +75,12 @@ def _dense(regression: Regression) -> Table:
 
 
 def _letter(cell: Cell | None, wide: bool) -> Text:
-    letter, style = _mark(cell)
+    letter, style = mark(cell)
     return Text(f"{letter:>2}" if wide else letter, style)
 
 
-def _mark(cell: Cell | None) -> tuple[str, str]:
+def mark(cell: Cell | None) -> tuple[str, str]:
+    """The letter that stands for a cell (LEGEND), and rich's style for it."""
     if cell is None:
         return " ", ""
     if cell.broken in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED):

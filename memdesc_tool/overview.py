@@ -1,0 +1,208 @@
+"""All that a report tells of a series, gathered from the store. Runs nothing, renders nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memdesc_tool import report
+from memdesc_tool.baseline import BAD, Change, worst
+from memdesc_tool.blame import Finding, findings, with_hunks
+from memdesc_tool.cells import Cell, Column, Regression
+from memdesc_tool.errors import ToolError
+from memdesc_tool.excerpt import Excerpt, read_excerpt
+from memdesc_tool.filling import Runner, plan
+from memdesc_tool.flakiness import Rate, rate_of
+from memdesc_tool.measured import (
+    Figure,
+    Mutants,
+    PatchShare,
+    read_coverage,
+    read_figures,
+    read_mutants,
+    span_inputs,
+)
+from memdesc_tool.requirements import Traced
+from memdesc_tool.results import Store, Verdict
+from memdesc_tool.timeline import State, timeline
+from memdesc_tool.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Flaky:
+    """A case that runs on the same inputs disagree about."""
+
+    cell: Cell
+    case: str
+    rate: Rate
+
+
+@dataclass(frozen=True)
+class CaseHistory:
+    """A case of a column that has failed or changed on the way.
+
+    verdicts: by row, None where the row has no run or the run does not have the case; changes:
+    by row number.
+    """
+
+    column: Column
+    case: str
+    verdicts: tuple[Verdict | None, ...]
+    changes: Mapping[int, Change]
+
+
+@dataclass(frozen=True)
+class ColumnHistory:
+    """The states of a column over time, the latest; total: how many there are in all."""
+
+    column: Column
+    states: tuple[State, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What there is to say.
+
+    title: of the series; origin: what they stand on, without paths of this machine; findings:
+    every change, those with a place with their hunk; excerpts: by row number and column name;
+    logs: names of the cells' last logs, relative to the cache; skipped: (column, why) of those
+    that cannot be looked at here; mutants, coverage, figures: None where not measured.
+    """
+
+    title: str
+    origin: str
+    regression: Regression
+    findings: tuple[Finding, ...]
+    excerpts: Mapping[tuple[int, str], Excerpt]
+    logs: Mapping[tuple[int, str], str]
+    histories: tuple[ColumnHistory, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    requirements: tuple[Traced, ...] = ()
+    mutants: Mutants | None = None
+    coverage: tuple[PatchShare, ...] | None = None
+    figures: tuple[Figure, ...] | None = None
+
+    @property
+    def word(self) -> str:
+        """GOOD, BAD, or INCOMPLETE where nothing is bad but not everything has run."""
+        found = self.regression
+        if found.regressed or found.failing_at_tip:
+            return "BAD"
+        return "GOOD" if found.good and not found.missing and found.columns else "INCOMPLETE"
+
+    @property
+    def verdict(self) -> str:
+        """The one line that sums it all up."""
+        found = self.regression
+        line = report.verdict(found, self.origin).partition(": ")[2]
+        if count := len(found.missing):
+            line += f", {count} {'cell has' if count == 1 else 'cells have'} not run"
+        return f"{self.word}: {line}"
+
+    @property
+    def flaky(self) -> tuple[Flaky, ...]:
+        """Every case that does not always come to the same, in the order of the rows."""
+        return tuple(
+            Flaky(cell, case, rate_of(cell.cases[case]))
+            for row in self.regression.rows
+            for cell in self.regression.of_row(row)
+            for case in cell.flaky
+        )
+
+    @property
+    def case_histories(self) -> tuple[CaseHistory, ...]:
+        """Of every case that failed on some row, or changed."""
+        found = []
+        for column in self.regression.columns:
+            cells = [self.regression.cells.get((row.number, column.name))
+                     for row in self.regression.rows]  # fmt: skip
+            names = {name: None for cell in cells if cell for name in _notable(cell)}
+            for name in names:
+                verdicts = tuple(
+                    worst(cell.cases[name]) if cell and name in cell.cases else None
+                    for cell in cells
+                )
+                changes = {cell.row.number: cell.changes[name]
+                           for cell in cells if cell and name in cell.changes}  # fmt: skip
+                found.append(CaseHistory(column, name, verdicts, changes))
+        return tuple(found)
+
+
+def _notable(cell: Cell) -> list[str]:
+    """The cases of a cell that have a history worth telling."""
+    told = {name for name, change in cell.changes.items() if change is not Change.NEW}
+    bad = [name for name, all_of in cell.cases.items() if worst(all_of) is Verdict.FAILED]
+    return [*bad, *told]
+
+
+def went_wrong(cell: Cell) -> bool:
+    """Whether a cell's log has something to look for."""
+    changed = any(change in (*BAD, Change.FLAKY) for change in cell.changes.values())
+    return bool(cell.broken or cell.failing or cell.known or changed)
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """Where an overview is gathered from."""
+
+    workspace: Workspace
+    store: Store
+    runner: Runner
+
+    def overview(
+        self,
+        regression: Regression,
+        title: str,
+        origin: str,
+        *,
+        skipped: Sequence[tuple[str, str]] = (),
+        requirements: Sequence[Traced] = (),
+    ) -> Overview:
+        """The overview of a regression that was recalled (regress.recall())."""
+        span = span_inputs(self.workspace, regression.rows)
+        cells = regression.cells.items()
+        return Overview(
+            title=title,
+            origin=origin,
+            regression=regression,
+            findings=with_hunks(findings(regression), self.workspace.scratch),
+            excerpts={key: _excerpt(cell) for key, cell in cells},
+            logs={key: self._log_name(cell) for key, cell in cells if cell.attempts},
+            histories=tuple(self._histories(regression)),
+            skipped=(
+                *skipped,
+                *((one.column.name, one.message) for one in regression.troubles),
+            ),
+            requirements=tuple(requirements),
+            mutants=read_mutants(self.store, span),
+            coverage=read_coverage(self.store, span),
+            figures=read_figures(self.store, span),
+        )
+
+    def _histories(self, regression: Regression) -> list[ColumnHistory]:
+        found = []
+        for column in regression.columns:
+            labels: dict[str, str] = {}
+            inputs: Mapping[str, str] = {}
+            try:
+                for row in regression.rows:
+                    inputs = plan(self.workspace, self.runner, row, column).inputs
+                    labels[inputs["tree"]] = row.label
+            except ToolError:
+                continue  # regression.troubles has it
+            states, total = timeline(self.store, inputs, labels)
+            found.append(ColumnHistory(column, states, total))
+        return found
+
+    def _log_name(self, cell: Cell) -> str:
+        path = Path(cell.attempts[-1].log)
+        root = self.workspace.cache.root
+        return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
+def _excerpt(cell: Cell) -> Excerpt:
+    if not cell.attempts:
+        return Excerpt(note="nothing is stored")
+    return read_excerpt(Path(cell.attempts[-1].log), bad=went_wrong(cell))
