@@ -1,0 +1,106 @@
+"""A project of which there is something to report, and what a hostile test prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from memdesc_tool.apply import apply_stack
+from memdesc_tool.cache import open_cache
+from memdesc_tool.cells import Row
+from memdesc_tool.console import Progress
+from memdesc_tool.measured import (
+    Figure,
+    Mutants,
+    PatchShare,
+    Survivor,
+    keep_coverage,
+    keep_figures,
+    keep_mutants,
+    span_inputs,
+)
+from memdesc_tool.project import Project
+from memdesc_tool.results import open_store
+from memdesc_tool.tree import resolve
+from memdesc_tool.workspace import open_workspace
+from tests.conftest import Ran, Tool
+from tests.minikernel import FIXED, STEPS, MiniKernel
+
+SCRIPT = "<script>document.title='owned'</script>"
+IMAGE = "<img src=x onerror=\"document.title='owned'\">"
+ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x1b[0m \x9b31m \u202egnp.exe \x00 \x08\x08"
+HOSTILE_CASE = f"greets{SCRIPT}|`x`| @everyone"
+SPLAT = f"""\
+[    1.000000] ------------[ cut here ]------------
+[    1.000001] WARNING: CPU: 0 PID: 1 at lib/count.c:3 count+0x1/0x2
+[    1.000002] Modules linked in: {SCRIPT}{IMAGE}
+[    1.000003] CPU: 0 PID: 1 Comm: {ESCAPES} Not tainted 7.3.0
+[    1.000004] Call Trace:
+[    1.000005]  count+0x1/0x2
+[    1.000006] ---[ end trace 0000000000000000 ]---
+"""
+
+REQUIREMENTS = """\
+[[requirement]]
+id = "R1"
+text = "The count is right."
+patches = ["numbers/0002-*"]
+tests = ["counting.right_number"]
+
+[[requirement]]
+id = "R2"
+text = "Everybody is greeted."
+patches = ["numbers/0003-*"]
+tests = ["counting.greets*"]
+
+[[requirement]]
+id = "R3"
+text = "<b>Nobody</b> has looked | yet."
+patches = ["numbers/*"]
+tests = ["counting.nothing*"]
+"""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A project with results, and how to report on it."""
+
+    mini: MiniKernel
+    tool: Tool
+    cache: Path
+
+    def run(self, command: str, *args: str | Path, **env: str) -> Ran:
+        where = ("--project", self.mini.project, "--tree", self.mini.tree.path)
+        return self.tool(command, *where, *args, **env)
+
+    def measure(self) -> None:
+        """Store coverage, mutants and figures of the whole stack."""
+        progress, cache = Progress(), open_cache(self.cache)
+        base = resolve(str(self.mini.tree.path), cache, progress)
+        with open_workspace(cache, base, progress) as workspace, open_store(cache.results) as store:
+            patches = Project(self.mini.project).stack().patches
+            applied = apply_stack(workspace, base.commit, patches, progress)
+            ends = [Row(0, "base", base.commit), Row(3, "tip", applied[-1].commit)]
+            span = span_inputs(workspace, ends)
+            label = patches[1].label
+            missed = (f"lib/count.sh:4: echo {SCRIPT}",)
+            keep_coverage(store, span, 0.0, [PatchShare(label, (3, 4), (1, 2), missed)])
+            keep_mutants(store, span, 0.0, Mutants(9, 4, 3, 2, 7, (
+                Survivor(label, f"lib/count.sh:4: bound: {SCRIPT}", "echo 43"),)))  # fmt: skip
+            keep_figures(store, span, 0.0, [
+                Figure("count one page", "instructions", "base", 40.0, 41.0, 42.0, 5),
+                Figure("count one page", "instructions", label, 30.5, 31.0, 33.0, 5),
+            ])  # fmt: skip
+
+
+def break_greeting(mini: MiniKernel, *, hostile: bool) -> None:
+    """Make the third patch a bad one; hostile: with a suite whose output is an attack, too."""
+    mini.make_series(
+        *STEPS[:2], ("be short <b>& rude</b>", FIXED.replace("echo hello", "echo bye"))
+    )
+    if hostile:
+        suite = mini.project / "kernel-test-modules" / "counting" / "counting.sh"
+        text = suite.read_text().replace("2 greets", f"2 {HOSTILE_CASE}".replace("`", "\\`"))
+        (suite.parent / "splat").write_text(SPLAT)
+        noise = "\n".join(f"echo '{line}'" for line in SPLAT.replace("'", '"').splitlines())
+        suite.write_text(text.replace('test "$(greet)"', f'{noise}\ntest "$(greet)"', 1))
