@@ -66,6 +66,7 @@ def fence(lines: Iterable[str]) -> str:
 
 
 def plain(words: object) -> str:
-    """Words of a text with every character escaped that Markdown gives a meaning."""
+    """Words inside of a line of text with every character escaped that has a meaning there."""
     line = reportview.clean(str(words)).replace("\n", " ")
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~@&$-])", r"\\\1", line)
+    line = re.sub(r"([\\`*\[\]<#|~@&$])", r"\\\1", line)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", line)

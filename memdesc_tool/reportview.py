@@ -50,6 +50,12 @@ class CellView:
     log: str
 
     @property
+    def told(self) -> tuple[tuple[str, str, str], ...]:
+        """The cases without those that fail as they did on the patch before."""
+        first = self.cell.row.number == 0
+        return tuple(one for one in self.cases if first or one[0] in self.cell.changes)
+
+    @property
     def seconds(self) -> float:
         return sum(attempt.seconds for attempt in self.cell.attempts)
 

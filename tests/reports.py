@@ -23,7 +23,7 @@ from memdesc_tool.project import Project
 from memdesc_tool.results import open_store
 from memdesc_tool.tree import resolve
 from memdesc_tool.workspace import open_workspace
-from tests.conftest import Ran, Tool
+from tests.conftest import Ran, Tool, run_here
 from tests.minikernel import FIXED, STEPS, MiniKernel
 
 SCRIPT = "<script>document.title='owned'</script>"
@@ -104,3 +104,12 @@ def break_greeting(mini: MiniKernel, *, hostile: bool) -> None:
         (suite.parent / "splat").write_text(SPLAT)
         noise = "\n".join(f"echo '{line}'" for line in SPLAT.replace("'", '"').splitlines())
         suite.write_text(text.replace('test "$(greet)"', f'{noise}\ntest "$(greet)"', 1))
+
+
+def cached_tool(cache: Path) -> Tool:
+    """Runs the tool with a cache that tests share."""
+
+    def run(*args: str | Path) -> Ran:
+        return run_here("--cache", cache, *args)
+
+    return run

@@ -13,9 +13,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.conftest import Ran, Tool, run_here
 from tests.minikernel import make_mini
-from tests.reports import IMAGE, REQUIREMENTS, SCRIPT, Reported, break_greeting
+from tests.reports import IMAGE, REQUIREMENTS, SCRIPT, Reported, break_greeting, cached_tool
 
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 NARROW, WIDE = (390, 844), (1400, 1000)
@@ -32,18 +31,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mini = make_mini(path)
     break_greeting(mini, hostile=True)
     (mini.project / "patches" / "requirements.toml").write_text(REQUIREMENTS)
-    reported = Reported(mini, _tool(path), path / "cache")
+    reported = Reported(mini, cached_tool(path / "cache"), path / "cache")
     assert reported.run("regress").status == 1
     reported.measure()
     assert reported.run("report", "-o", path / "report.html").status == 1
     return path / "report.html"
-
-
-def _tool(path: Path) -> Tool:
-    def run(*args: str | Path) -> Ran:
-        return run_here("--cache", path / "cache", *args)
-
-    return run
 
 
 @pytest.fixture(scope="module")
