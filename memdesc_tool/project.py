@@ -25,9 +25,28 @@ class Project:
         return read_stack(self.patches, names)
 
 
+def around(here: Path) -> Project | None:
+    """The project that here is in; None where no directory around it is one."""
+    for directory in (here, *here.parents):
+        if (directory / "patches" / STACK_FILE).is_file():
+            return Project(directory)
+    return None
+
+
+def shipped() -> Project | None:
+    """The project that came with this program: the repository that it was installed from with
+    pip -e, or what a wheel has brought along. None where there is none.
+    """
+    package = Path(__file__).resolve().parent
+    for directory in (package.parent, package / "shipped"):
+        if (directory / "patches" / STACK_FILE).is_file():
+            return Project(directory)
+    return None
+
+
 def find_project(chosen: Path | None = None) -> Project:
     """The project chosen, else $MEMDESC_TOOL_PROJECT, else the one around the working
-    directory, else the one that this program was installed from. Raises UserError.
+    directory, else the one that came with this program. Raises UserError.
     """
     named = chosen or (Path(p) if (p := os.environ.get("MEMDESC_TOOL_PROJECT")) else None)
     if named:
@@ -35,9 +54,8 @@ def find_project(chosen: Path | None = None) -> Project:
             raise UserError(f"there is no patches/ in {named}", "--project takes its parent")
         return Project(named.absolute())
     here = Path.cwd()
-    for directory in (here, *here.parents, Path(__file__).resolve().parent.parent):
-        if (directory / "patches" / STACK_FILE).is_file():
-            return Project(directory)
+    if found := around(here) or shipped():
+        return found
     raise UserError(
         f"there is no project around {here}: no directory has a patches/{STACK_FILE}",
         "change to one, or name it with --project",

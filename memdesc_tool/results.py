@@ -273,6 +273,27 @@ def open_store(path: Path) -> Iterator[Store]:
         raise _unusable(path, error) from None
 
 
+@dataclass(frozen=True)
+class Peek:
+    """What a store has, at a glance: runs, and when the last one began (seconds, epoch)."""
+
+    runs: int
+    last: float
+
+
+def peek(path: Path) -> Peek | None:
+    """A glance at the store in the file path, which is neither made nor changed.
+
+    None where there is none, or it cannot be read as it is: open_store() says why.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            runs, last = database.execute("SELECT count(*), max(started) FROM run").fetchone()
+            return Peek(int(runs), float(last)) if runs else None
+    except sqlite3.Error:
+        return None
+
+
 def _write_ahead(database: sqlite3.Connection) -> None:
     """Turn the write-ahead log on: readers and a writer then do not wait for each other.
 
