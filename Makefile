@@ -40,11 +40,11 @@ test: setup
 	@$(BIN)/pytest $(TEST)
 
 test-fast: setup
-	@$(BIN)/pytest -m 'not kernel' $(TEST)
+	@$(BIN)/pytest -m 'not kernel and not install' $(TEST)
 
 coverage: setup
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -m 'not kernel' --deselect tests/test_kills.py $(TEST)
+	@$(BIN)/coverage run -m pytest -m 'not kernel and not install' --deselect tests/test_kills.py $(TEST)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include='$(subst $() ,$(),$(COVERED:%=,memdesc_tool/%.py))'
 	@bad=; for name in $(COVERED); do \
