@@ -9,6 +9,10 @@ from pathlib import Path
 from memdesc_tool.errors import UserError
 from memdesc_tool.series import STACK_FILE, Stack, read_stack
 
+PACKAGE = Path(__file__).resolve().parent
+SHIPPED = "shipped"
+"""Where a wheel has patches/, templates/ and kernel-test-modules/ (pyproject.toml)."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -33,12 +37,23 @@ def around(here: Path) -> Project | None:
     return None
 
 
+def refuse_shipped(directory: Path) -> None:
+    """Raise UserError where directory is in what a wheel has brought along: an update of the
+    program would lose what is written there.
+    """
+    if directory.resolve().is_relative_to(PACKAGE / SHIPPED):
+        raise UserError(
+            "the series that came with the tool are not changed",
+            'a project of yours begins with: mkdir patches && echo "series = []" >'
+            f" patches/{STACK_FILE}",
+        )
+
+
 def shipped() -> Project | None:
     """The project that came with this program: the repository that it was installed from with
     pip -e, or what a wheel has brought along. None where there is none.
     """
-    package = Path(__file__).resolve().parent
-    for directory in (package.parent, package / "shipped"):
+    for directory in (PACKAGE.parent, PACKAGE / SHIPPED):
         if (directory / "patches" / STACK_FILE).is_file():
             return Project(directory)
     return None

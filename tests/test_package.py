@@ -70,6 +70,21 @@ def test_the_shipped_series_are_found(installed: Installed, tmp_path: Path) -> N
     assert front.returncode == 0 and "no project here" in front.stdout
 
 
+def test_the_shipped_series_are_not_written_to(installed: Installed, tmp_path: Path) -> None:
+    (site,) = installed.environment.glob("lib/python*/site-packages/memdesc_tool")
+    before = sorted((site / "shipped").rglob("*"))
+    mini = make_mini(tmp_path)
+    for command in (
+        ("series", "new", "mine", "--template", "kunit"),
+        ("series", "export", "mine", "main..work", "--tree", mini.tree.path),
+        ("generate",),
+    ):
+        ran = installed.run(*command, cwd=tmp_path, MEMDESC_TOOL_CACHE=str(tmp_path / "cache"))
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert "are not changed" in ran.stderr and "mkdir patches" in ran.stderr
+    assert sorted((site / "shipped").rglob("*")) == before
+
+
 def test_what_is_shipped_is_what_is_here(installed: Installed) -> None:
     (site,) = installed.environment.glob("lib/python*/site-packages/memdesc_tool")
     tracked = subprocess.run(

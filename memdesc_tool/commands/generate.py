@@ -15,7 +15,7 @@ from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, UserError
 from memdesc_tool.generate import Generated, generate, write
 from memdesc_tool.git import Git, identity
-from memdesc_tool.project import Project, find_project
+from memdesc_tool.project import Project, find_project, refuse_shipped
 from memdesc_tool.series import Kind, Numbered, Series, Stack, read_series, stack_order
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
@@ -71,6 +71,8 @@ def generate_command(
                         home_rev)  # fmt: skip
         _carry(context, errand, resumed=False)
         return
+    if not check:
+        refuse_shipped(found.root)
     stale = 0
     for name in names or stack_order(found.patches):
         series = read_series(found.patches / name, incomplete=True)

@@ -15,7 +15,7 @@ from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.export import plan_export, write_export
 from memdesc_tool.git import find_repository, scratch_repository
-from memdesc_tool.project import find_project
+from memdesc_tool.project import find_project, refuse_shipped
 from memdesc_tool.series import NAME, read_series
 
 
@@ -79,6 +79,7 @@ def export(
     if not NAME.fullmatch(name):
         raise UserError(f"{name} is no name for a series", "letters, digits, '.', '_', '-'")
     directory = found.patches / name
+    refuse_shipped(directory)
     repository = find_repository(tree_path)
     base, tip = commit_span(tree_path, commit_range)
     # Read through a repository of our own: the user's configuration has no say.

@@ -8,7 +8,7 @@ import click
 
 from memdesc_tool.commands.common import DEFAULT_RELEASE, project_option
 from memdesc_tool.console import out
-from memdesc_tool.project import find_project
+from memdesc_tool.project import find_project, refuse_shipped
 from memdesc_tool.scaffold import kinds, make_scaffold
 
 
@@ -30,6 +30,7 @@ def new_command(name: str, template: str, base: str, project: Path | None) -> No
     The sources are in kernel-test-modules/ and templates/, and are yours to change.
     """
     root = find_project(project).root
+    refuse_shipped(root)
     scaffold = make_scaffold(template, name, base)
     scaffold.write(root)
     for path in scaffold.files:

@@ -11,6 +11,7 @@ from memdesc_tool.commands.seriesoptions import SeriesOptions, series_options
 from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
+from memdesc_tool.project import refuse_shipped
 from memdesc_tool.revision import Reroll, carry_out, plan_reroll, sent_span
 from memdesc_tool.series import Series
 
@@ -41,6 +42,7 @@ def reroll_command(context: Context, /, mbox: Path | None, dry_run: bool, **chos
         plan = plan_reroll(found.workspace, found.candidate, mbox)
         _print(series, plan)
         if not dry_run:
+            refuse_shipped(series.directory)
             carry_out(found.workspace, series, plan)
     done = "would be" if dry_run else "is"
     out.print(f"{series.name} {done} at v{plan.revision}; v{series.revision} is kept for"
