@@ -113,6 +113,12 @@ def regress(tool: Tool, strong: Strong, *args: str | Path) -> Ran:
                 "--range", "main..work", "--suite", "pages", *args)  # fmt: skip
 
 
+def report(tool: Tool, strong: Strong) -> str:
+    """What is kept of it: the Markdown of a report."""
+    return tool("report", "--project", strong.project, "--tree", strong.tree.path,
+                "--range", "main..work", "--suite", "pages", "--markdown", "-").out  # fmt: skip
+
+
 def test_mutants_that_no_suite_notices(tool: Tool, strong: Strong) -> None:
     ran = regress(tool, strong, "--mutate")
     assert ran.status == 0, ran.err
@@ -130,6 +136,9 @@ def test_mutants_that_no_suite_notices(tool: Tool, strong: Strong) -> None:
     assert "2. take pages" in lines
     assert "became: if (wanted <= 0)" in lines
     assert lines[-1] == "noticed: 5 of 7 mutants that compile, 71%"
+    told = report(tool, strong)
+    assert "- mutants: 5 of 7 that compile are noticed\n" in told
+    assert "  - no suite notices `mm/take.c:17: no call: note(wanted);`\n" in told
 
 
 def test_a_sample_is_stored_and_the_same_for_a_seed(
@@ -154,6 +163,7 @@ def test_coverage_by_patch(tool: Tool, strong: Strong) -> None:
         "not run: mm/take.c:24: return noted;",
     ]
     assert lines[-1] == "covered: 11 of 13 (85%) of the lines with code, by pages/um+gcov"
+    assert "- `2. take pages`: 11 of 13 (85%) of the added lines run\n" in report(tool, strong)
 
 
 @pytest.mark.parametrize(
