@@ -31,6 +31,8 @@ from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.process import register_lock, release_lock
 
 LOCK_POLL_SECONDS = 0.2
+CARRY_STATE = "carry.json"
+"""In a directory of work/: what carry.py remembers of a patch that waits for somebody's hands."""
 NO_SPACE_HINT = "memdesc-tool gc gives space back; --cache puts the cache on another disk"
 
 

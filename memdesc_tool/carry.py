@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import tomlkit
 
-from memdesc_tool.cache import Cache, write_atomic
+from memdesc_tool.cache import CARRY_STATE, Cache, write_atomic
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.generate import make_patch
@@ -26,7 +26,6 @@ from memdesc_tool.patch import format_patch
 from memdesc_tool.series import SERIES_FILE, Entry, Kind, Series
 from memdesc_tool.workspace import Workspace
 
-STATE = "carry.json"
 WORKTREE = "carry"
 RERERE = ("-c", "rerere.enabled=true", "-c", "rerere.autoUpdate=true")
 _MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
@@ -63,7 +62,7 @@ class CarryConflictError(FailedError):
 
 def under_way(cache: Cache) -> tuple[Errand, Path] | None:
     """The errand that a conflict has stopped, and its file; None where there is none."""
-    for path in sorted(cache.work.glob(f"*/{STATE}")):
+    for path in sorted(cache.work.glob(f"*/{CARRY_STATE}")):
         values = json.loads(path.read_text(encoding="utf-8"))
         values["done"] = tuple((str(name), str(commit)) for name, commit in values["done"])
         return Errand(**values), path
@@ -85,7 +84,7 @@ class Carrier:
 
     @property
     def state(self) -> Path:
-        return self.workspace.root / STATE
+        return self.workspace.root / CARRY_STATE
 
     @property
     def place(self) -> Path:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 
-from memdesc_tool.cache import Cache
-from memdesc_tool.carry import STATE
+from memdesc_tool.cache import CARRY_STATE, Cache
 from memdesc_tool.errors import ExitStatus, UserError, one_line
 from memdesc_tool.project import Project, around
 from memdesc_tool.results import Peek, peek
@@ -140,4 +139,4 @@ def _newest(project: Project) -> float:
 
 
 def _carrying(cache: Cache) -> bool:
-    return any(cache.work.glob(f"*/{STATE}"))
+    return any(cache.work.glob(f"*/{CARRY_STATE}"))
