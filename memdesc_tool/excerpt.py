@@ -42,8 +42,9 @@ class Excerpt:
     note: str = ""
 
 
-def read_excerpt(path: Path, *, bad: bool) -> Excerpt:
-    """What is to be shown of the log at path; bad: something went wrong in it.
+def read_excerpt(path: Path, *, bad: bool, console: bool = True) -> Excerpt:
+    """What is to be shown of the log at path; bad: something went wrong in it; console: it is a
+    kernel's or a test's, which may have results and splats in it, not a compiler's.
 
     A log that is gone or cannot be read is an excerpt that says so.
     """
@@ -58,9 +59,9 @@ def read_excerpt(path: Path, *, bad: bool) -> Excerpt:
     if size > len(head) + len(tail):
         notes.append(f"of {size:,} bytes the first {len(head):,} and the last {len(tail):,} are"
                      " looked at")  # fmt: skip
-    if bad:
-        console = consolelog.read(io.BytesIO(head + b"\n" + tail if tail else head))
-        lines = problems(console)
+    if bad and console:
+        report = consolelog.read(io.BytesIO(head + b"\n" + tail if tail else head))
+        lines = problems(report)
         found = tuple(shortened(line) for line in islice(lines, PROBLEM_LINES))
         if next(lines, None) is not None:
             notes.append(f"of failures and splats the first {PROBLEM_LINES} lines are shown")

@@ -24,7 +24,7 @@ from memdesc_tool.measured import (
     span_inputs,
 )
 from memdesc_tool.requirements import Traced
-from memdesc_tool.results import Store, Verdict
+from memdesc_tool.results import Outcome, Store, Verdict
 from memdesc_tool.timeline import State, timeline
 from memdesc_tool.workspace import Workspace
 
@@ -205,4 +205,6 @@ class Gathering:
 def _excerpt(cell: Cell) -> Excerpt:
     if not cell.attempts:
         return Excerpt(note="nothing is stored")
-    return read_excerpt(Path(cell.attempts[-1].log), bad=went_wrong(cell))
+    built = cell.attempts[-1].outcome not in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED)
+    console = built and not cell.column.suite.compiles
+    return read_excerpt(Path(cell.attempts[-1].log), bad=went_wrong(cell), console=console)
