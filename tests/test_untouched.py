@@ -61,6 +61,7 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
         ((*BOTH, "--without", "2"), 1),
         ((*BOTH, "--range", "main..work", "--suite", "counting"), 0),
     ),
+    "report": (((*BOTH, "--output", "{mail}.html"), 1), ((*BOTH, "--markdown", "-"), 1)),
     "send": (((*NUMBERS, "--name", "made", "--output-dir", MAIL), 0),),
     "series diff": ((NUMBERS, 2),),
     "series export": ((("numbers", "main..work", *BOTH), 0),),
@@ -91,8 +92,9 @@ ALLOWED = {
 
 def leaves() -> Iterator[str]:
     """The names of all commands, of those in groups too."""
-    for name, (module, attribute) in COMMANDS.items():
-        command = getattr(importlib.import_module(f"memdesc_tool.commands.{module}"), attribute)
+    for name, lazy in COMMANDS.items():
+        module = importlib.import_module(f"memdesc_tool.commands.{lazy.module}")
+        command = getattr(module, lazy.attribute)
         if isinstance(command, click.Group):
             yield from (f"{name} {sub}" for sub in command.commands)
         else:
