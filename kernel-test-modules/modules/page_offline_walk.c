@@ -11,7 +11,7 @@
  * Module parameters, also in /sys/module/page_offline_walk/parameters/, for the
  * file check:
  *	expect_offline	 reference count of each PageOffline page; -1: any
- *			 (default: 1)
+ *			 (default: 0 where such pages are frozen, else 1)
  *	expect_zsmalloc	 the same for pages of zsmalloc (default: 1)
  *	expect_isolated	 references more that an isolated page has (default: 1)
  *
@@ -26,7 +26,8 @@
  *
  * KIND is "TYPE refcount REFCOUNT FLAGS": the type is offline or zsmalloc, the
  * flags are movable_ops, isolated and hwpoison, each if it is set, or "-". The
- * flag isolated only means something together with movable_ops.
+ * flag isolated only means something together with movable_ops. Where owners
+ * remember which pages are isolated, there is no such flag, and no reference.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -47,10 +48,14 @@
 /* Others may look at a page: only a count that stays is wrong */
 #define LOOKS		50
 
+#ifdef MO_FROZEN
+static int expect_offline;
+#else
 static int expect_offline = 1;
+#endif
 module_param(expect_offline, int, 0644);
 MODULE_PARM_DESC(expect_offline,
-		 "Reference count of PageOffline pages, -1: any (default: 1)");
+		 "Reference count of PageOffline pages, -1: any (default: 0 if frozen, else 1)");
 
 static int expect_zsmalloc = 1;
 module_param(expect_zsmalloc, int, 0644);
@@ -147,7 +152,9 @@ static bool look(struct page *page, struct walk_kind *k)
 	else
 		return false;
 	k->movable = PageMovableOps(page);
+#ifdef MO_ISOLATED_FLAG
 	k->isolated = k->movable && PageMovableOpsIsolated(page);
+#endif
 	k->poisoned = PageHWPoison(page);
 	k->refcount = page_ref_count(page);
 	return true;

@@ -570,7 +570,7 @@ static void check_owned(struct __test_metadata *_metadata,
 		ASSERT_EQ(mo_walk_check(MO_OFFLINE_REFCOUNT, MO_ZSMALLOC_REFCOUNT, &w), 0);
 		EXPECT_TRUE(w.ok)
 			TH_LOG("%s", w.report);
-		EXPECT_EQ(mo_walk_count("offline refcount 1 movable_ops"), mo_balloon_pages());
+		EXPECT_EQ(mo_walk_count(MO_OFFLINE " movable_ops"), mo_balloon_pages());
 	}
 }
 
@@ -607,7 +607,7 @@ static void check_consistency(struct __test_metadata *_metadata,
 	EXPECT_EQ(mo_balloon_pages(), 0);
 	check_counters(_metadata, self);
 	if (self->has[WALK])
-		EXPECT_EQ(mo_walk_count("offline refcount 1 movable_ops"), 0);
+		EXPECT_EQ(mo_walk_count(MO_OFFLINE " movable_ops"), 0);
 	EXPECT_EQ(mo_managed(), self->managed);
 	EXPECT_EQ(mo_meminfo_kb("HardwareCorrupted:"), self->corrupted);
 	EXPECT_EQ(mo_read_number("/proc/sys/kernel/tainted"), self->tainted);

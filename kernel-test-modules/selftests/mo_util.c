@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <linux/mempolicy.h>
 
 #include "vm_util.h"
 #include "mo_util.h"
@@ -1086,9 +1087,22 @@ long mo_module_stat(const char *name)
  */
 int mo_module_add(long pages, int node)
 {
+	unsigned long mask[16] = {};
+	const unsigned int bits = 8 * sizeof(mask[0]);
+	int ret;
+
 	if (node < 0)
 		return mo_module_write("allocate", "%ld", pages);
-	return mo_module_write("allocate", "%ld %d", pages, node);
+	if (node >= (int)(bits * 16) - 1)
+		return -EINVAL;
+
+	/* A balloon allocates from where the policy of the task says */
+	mask[node / bits] = 1UL << node % bits;
+	if (syscall(SYS_set_mempolicy, MPOL_BIND, mask, bits * 16))
+		return -errno;
+	ret = mo_module_write("allocate", "%ld %d", pages, node);
+	syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0);
+	return ret;
 }
 
 /**

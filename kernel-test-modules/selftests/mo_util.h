@@ -12,6 +12,7 @@
 #include <linux/types.h>
 
 #include "kselftest.h"
+#include "mo_refcount.h"
 
 #define MO_MEMORY	"/sys/devices/system/memory"
 #define MO_NODE		"/sys/devices/system/node"
@@ -21,8 +22,7 @@
 /* What to own with the module: enough to be everywhere, in MiB */
 #define MO_MODULE_MIB	32
 
-/* References on a page that is PageOffline, or of zsmalloc, if nobody looks */
-#define MO_OFFLINE_REFCOUNT	1
+/* References on a page of zsmalloc if nobody looks; PageOffline: mo_refcount.h */
 #define MO_ZSMALLOC_REFCOUNT	1
 
 /* Seconds until a write that does not return is killed */

@@ -88,9 +88,9 @@ TEST_F_TIMEOUT(walk, balloon, MO_TIMEOUT)
 		SKIP(return, "%s", why);
 	ASSERT_EQ(mo_balloon_set(BALLOON_MIB), 0);
 	pages = mo_balloon_pages();
-	check(_metadata, "offline refcount 1 movable_ops", pages);
+	check(_metadata, MO_OFFLINE " movable_ops", pages);
 	compact(_metadata);
-	check(_metadata, "offline refcount 1 movable_ops", pages);
+	check(_metadata, MO_OFFLINE " movable_ops", pages);
 	ASSERT_EQ(mo_balloon_set(0), 0);
 	check(_metadata, "offline ", self->before);
 }
@@ -103,9 +103,9 @@ TEST_F_TIMEOUT(walk, module, MO_TIMEOUT)
 	if (why)
 		SKIP(return, "%s", why);
 	ASSERT_EQ(mo_module_add(pages, -1), 0);
-	check(_metadata, "offline refcount 1 movable_ops", pages);
+	check(_metadata, MO_OFFLINE " movable_ops", pages);
 	compact(_metadata);
-	check(_metadata, "offline refcount 1 movable_ops", pages);
+	check(_metadata, MO_OFFLINE " movable_ops", pages);
 	EXPECT_TRUE(mo_module_verify(true));
 	ASSERT_EQ(mo_module_reset(), 0);
 	check(_metadata, "offline ", self->before);
@@ -159,9 +159,9 @@ TEST_F_TIMEOUT(walk, virtio_mem, MO_TIMEOUT)
 	/* The host is done before the memory is online. */
 	nr = (mib / 2 << 20) / psize();
 	end = mo_now_ms() + MO_DEADLINE * 1000;
-	while (mo_walk_count("offline refcount 1 -") != nr && mo_now_ms() < end)
+	while (mo_walk_count(MO_OFFLINE " -") != nr && mo_now_ms() < end)
 		usleep(100000);
-	check(_metadata, "offline refcount 1 -", nr);
+	check(_metadata, MO_OFFLINE " -", nr);
 }
 
 /* A check that cannot fail shows nothing */
