@@ -29,6 +29,16 @@ static inline unsigned int isolated_nr(struct isolated_pages *isolated)
 	return nr;
 }
 
+static inline bool isolated_has(struct isolated_pages *isolated,
+				const struct page *page)
+{
+	for (unsigned int i = 0; i < ISOLATED_BATCHES; i++)
+		for (unsigned int j = 0; j < isolated->batches[i].nr; j++)
+			if (isolated->batches[i].pfns[j] == page_to_pfn(page))
+				return true;
+	return false;
+}
+
 static inline bool isolated_add(struct isolated_pages *isolated,
 				struct page *page)
 {
@@ -36,8 +46,7 @@ static inline bool isolated_add(struct isolated_pages *isolated,
 		struct movable_ops_batch *batch = isolated->batches + i;
 
 		if (!movable_ops_batch_full(batch))
-			return movable_ops_batch_isolate(batch, page,
-							 ISOLATE_UNEVICTABLE);
+			return batch_isolate(batch, page);
 	}
 	return false;
 }
@@ -50,8 +59,7 @@ static inline void isolated_putback(struct isolated_pages *isolated)
 
 /* Returns the number of pages not migrated, or an error code. */
 static inline int isolated_migrate(struct isolated_pages *isolated,
-				   new_folio_t get_dst, free_folio_t put_dst,
-				   unsigned long private,
+				   struct migrate_dst *dst,
 				   enum migrate_mode mode,
 				   enum migrate_reason reason,
 				   unsigned int *nr_succeeded)
@@ -62,8 +70,9 @@ static inline int isolated_migrate(struct isolated_pages *isolated,
 	for (unsigned int i = 0; i < ISOLATED_BATCHES && err >= 0; i++) {
 		if (!isolated->batches[i].nr)
 			continue;
-		err = movable_ops_batch_migrate(isolated->batches + i, get_dst,
-						put_dst, private, mode, reason,
+		err = movable_ops_batch_migrate(isolated->batches + i,
+						migrate_get_dst, migrate_put_dst,
+						(unsigned long)dst, mode, reason,
 						&nr);
 		total += nr;
 		rc = err < 0 ? err : rc + err;

@@ -23,6 +23,17 @@ static inline unsigned int isolated_nr(struct isolated_pages *isolated)
 	return list_count_nodes(&isolated->pages);
 }
 
+static inline bool isolated_has(struct isolated_pages *isolated,
+				const struct page *wanted)
+{
+	struct page *page;
+
+	list_for_each_entry(page, &isolated->pages, lru)
+		if (page == wanted)
+			return true;
+	return false;
+}
+
 static inline bool isolated_add(struct isolated_pages *isolated,
 				struct page *page)
 {
@@ -40,14 +51,13 @@ static inline void isolated_putback(struct isolated_pages *isolated)
 
 /* Returns the number of pages not migrated, or an error code. */
 static inline int isolated_migrate(struct isolated_pages *isolated,
-				   new_folio_t get_dst, free_folio_t put_dst,
-				   unsigned long private,
+				   struct migrate_dst *dst,
 				   enum migrate_mode mode,
 				   enum migrate_reason reason,
 				   unsigned int *nr_succeeded)
 {
-	return migrate_pages(&isolated->pages, get_dst, put_dst, private, mode,
-			     reason, nr_succeeded);
+	return migrate_pages(&isolated->pages, migrate_get_dst, migrate_put_dst,
+			     (unsigned long)dst, mode, reason, nr_succeeded);
 }
 
 #endif /* MM_TESTS_MOVABLE_OPS_ISOLATED_H */

@@ -56,52 +56,51 @@ static int test_migratepage(struct balloon_dev_info *info,
 	return p->nr_attempts++ < p->nr_errors ? p->error : 0;
 }
 
-static struct folio *test_get_dst(struct folio *src, unsigned long private)
+static struct page *test_get_dst(struct page *src, void *data)
 {
-	struct test_batch *t = (struct test_batch *)private;
+	struct test_batch *t = data;
 	struct page *page;
 
 	if (t->nr_get_dst == t->nr_dst)
 		return NULL;
-	page = balloon_page_alloc();
-	if (!page)
-		return NULL;
-	t->nr_get_dst++;
-	return page_folio(page);
+	page = alloc_page(GFP_HIGHUSER_MOVABLE);
+	if (page)
+		t->nr_get_dst++;
+	return page;
 }
 
-static void test_put_dst(struct folio *dst, unsigned long private)
+static void test_put_dst(struct page *dst, void *data)
 {
-	struct test_batch *t = (struct test_batch *)private;
+	struct test_batch *t = data;
 
 	t->nr_put_dst++;
-	folio_put(dst);
+	put_page(dst);
 }
 
 static bool isolate(struct test_batch *t, struct page *page)
 {
-	return movable_ops_batch_isolate(&t->batch, page, ISOLATE_UNEVICTABLE);
+	return batch_isolate(&t->batch, page);
 }
 
-/* Isolate a full batch. Each page has a reference of the test. */
+/* Isolate a full batch. The test has a reference on each page if it can. */
 static int test_batch_init(struct kunit *test)
 {
 	struct test_batch *t = kzalloc_obj(*t);
 
 	if (!t)
 		return -ENOMEM;
-	balloon_devinfo_init(&t->info);
-	t->info.migratepage = test_migratepage;
+	device_init(&t->info, test_migratepage);
 	t->nr_dst = UINT_MAX;
 	test->priv = t;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++) {
-		struct page *page = balloon_page_alloc();
+		struct page *page = device_alloc(&t->info);
 
 		if (!page)
 			return -ENOMEM;
-		get_page(page);
-		balloon_page_enqueue(&t->info, page);
+		if (CASE_HOLDS_PAGES)
+			get_page(page);
+		device_enqueue(&t->info, page);
 		t->pages[i].page = page;
 		if (!isolate(t, page))
 			return -EBUSY;
@@ -118,7 +117,7 @@ static void test_batch_exit(struct kunit *test)
 
 	movable_ops_batch_putback(&t->batch);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
-		if (t->pages[i].page)
+		if (CASE_HOLDS_PAGES && t->pages[i].page)
 			put_page(t->pages[i].page);
 	if (empty_balloon(test, &t->info))
 		kfree(t);
@@ -127,9 +126,13 @@ static void test_batch_exit(struct kunit *test)
 static int migrate_for(struct test_batch *t, enum migrate_mode mode,
 		       enum migrate_reason reason)
 {
-	return movable_ops_batch_migrate(&t->batch, test_get_dst, test_put_dst,
-					 (unsigned long)t, mode, reason,
-					 &t->nr_succeeded);
+	struct migrate_dst dst = {
+		.get = test_get_dst, .put = test_put_dst, .data = t,
+	};
+
+	return movable_ops_batch_migrate(&t->batch, migrate_get_dst,
+					 migrate_put_dst, (unsigned long)&dst,
+					 mode, reason, &t->nr_succeeded);
 }
 
 static int migrate(struct test_batch *t, enum migrate_mode mode)
@@ -151,13 +154,13 @@ static void expect_batch(struct kunit *test, unsigned long migrated)
 		KUNIT_EXPECT_FALSE_MSG(test, seen & BIT(p - t->pages),
 				       "a page is in the batch twice");
 		seen |= BIT(p - t->pages);
-		KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(page));
+		KUNIT_EXPECT_TRUE(test, page_is_isolated(&t->info, page));
 	}
 	KUNIT_EXPECT_EQ(test, seen,
 			GENMASK(MOVABLE_OPS_BATCH_SIZE - 1, 0) & ~migrated);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
 		if (migrated & BIT(i))
-			KUNIT_EXPECT_EQ(test, page_count(t->pages[i].page), 1);
+			KUNIT_EXPECT_TRUE(test, page_is_let_go(t->pages[i].page));
 	KUNIT_EXPECT_EQ(test, t->info.isolated_pages, t->batch.nr);
 	KUNIT_EXPECT_EQ(test, t->nr_succeeded, hweight_long(migrated));
 }
@@ -180,7 +183,8 @@ static void batch_putback(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->batch.nr, 0);
 	KUNIT_EXPECT_EQ(test, t->info.isolated_pages, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
-		KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(t->pages[i].page));
+		KUNIT_EXPECT_FALSE(test, page_is_isolated(&t->info,
+							  t->pages[i].page));
 }
 
 /* An empty batch is nothing to migrate and nothing to put back. */
@@ -312,15 +316,15 @@ static void batch_no_dst_on_retry(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->pages[3].nr_attempts, 1);
 }
 
-/* With MR_MEMORY_FAILURE, the reference of isolation is for the caller. */
+/* With MR_MEMORY_FAILURE, the caller gets the pages. */
 static void batch_memory_failure(struct kunit *test)
 {
 	struct test_batch *t = test->priv;
 
 	KUNIT_ASSERT_EQ(test, migrate_for(t, MIGRATE_SYNC, MR_MEMORY_FAILURE), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++) {
-		KUNIT_EXPECT_EQ(test, page_count(t->pages[i].page), 2);
-		put_page(t->pages[i].page);
+		KUNIT_EXPECT_TRUE(test, page_is_handed_over(t->pages[i].page));
+		free_handed_over(t->pages[i].page);
 	}
 }
 

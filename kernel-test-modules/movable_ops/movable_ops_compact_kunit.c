@@ -60,19 +60,19 @@ static int test_migratepage(struct balloon_dev_info *info,
 	return t->error;
 }
 
-static struct folio *test_get_dst(struct folio *src, unsigned long private)
+static struct page *test_get_dst(struct page *src, void *data)
 {
-	struct test_compact *t = (struct test_compact *)private;
+	struct test_compact *t = data;
 
-	if (t->no_dst == (page_has_movable_ops(&src->page) ?
+	if (t->no_dst == (page_has_movable_ops(src) ?
 			  NO_DST_MOVABLE_OPS : NO_DST_FOLIO))
 		return NULL;
-	return folio_alloc(GFP_HIGHUSER_MOVABLE, 0);
+	return alloc_page(GFP_HIGHUSER_MOVABLE);
 }
 
-static void test_put_dst(struct folio *dst, unsigned long private)
+static void test_put_dst(struct page *dst, void *data)
 {
-	folio_put(dst);
+	put_page(dst);
 }
 
 static int test_compact_init(struct kunit *test)
@@ -89,8 +89,7 @@ static int test_compact_init(struct kunit *test)
 
 	if (!t)
 		return -ENOMEM;
-	balloon_devinfo_init(&t->info);
-	t->info.migratepage = test_migratepage;
+	device_init(&t->info, test_migratepage);
 	t->hole = NO_HOLE;
 	/* Some members are const. */
 	memcpy(&t->cc, &cc, sizeof(cc));
@@ -113,17 +112,13 @@ static void test_compact_exit(struct kunit *test)
 		kfree(t);
 }
 
-static void inflate_block(struct kunit *test, unsigned long hole)
+static void inflate_pageblock(struct kunit *test, unsigned long hole)
 {
-	struct page *block = alloc_pageblock(test);
 	struct test_compact *t = test->priv;
 
-	for (unsigned long i = 0; i < pageblock_nr_pages; i++) {
-		if (i != hole)
-			balloon_page_enqueue(&t->info, block + i);
-	}
-	t->block = block;
+	t->block = inflate_block(test, &t->info, hole, NULL);
 	t->hole = hole;
+	t->nr_migratepage = 0;
 }
 
 static unsigned long block_pfn(const struct test_compact *t, unsigned long i)
@@ -203,7 +198,7 @@ static struct page *isolate_both(struct kunit *test)
 	struct test_compact *t = test->priv;
 	struct page *lru;
 
-	inflate_block(test, NO_HOLE);
+	inflate_pageblock(test, NO_HOLE);
 	lru = lru_page(test);
 	isolate(test, lru);
 	for (unsigned int i = 0; i < 3; i++)
@@ -227,8 +222,11 @@ static void expect_nothing_isolated(struct kunit *test)
 
 static int migrate(struct test_compact *t, unsigned int *nr_succeeded)
 {
-	return migrate_isolated(&t->cc, test_get_dst, test_put_dst,
-				(unsigned long)t, MR_COMPACTION, nr_succeeded);
+	struct migrate_dst dst = {
+		.get = test_get_dst, .put = test_put_dst, .data = t,
+	};
+
+	return migrate_compact(&t->cc, &dst, nr_succeeded);
 }
 
 static void putback_both(struct kunit *test)
@@ -310,7 +308,7 @@ static void abort_skips_block(struct kunit *test)
 {
 	struct test_compact *t = test->priv;
 
-	inflate_block(test, 3);
+	inflate_pageblock(test, 3);
 	isolate(test, lru_page(test));
 	t->cc.mode = MIGRATE_ASYNC;
 	t->cc.direct_compaction = true;
@@ -344,7 +342,7 @@ static void full_batch(struct kunit *test)
 	seen = kunit_kzalloc(test, BITS_TO_LONGS(pageblock_nr_pages) * sizeof(*seen),
 			     GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, seen);
-	inflate_block(test, NO_HOLE);
+	inflate_pageblock(test, NO_HOLE);
 	t->error = -EBUSY;
 	end = block_pfn(t, pageblock_nr_pages);
 	for (pfn = block_pfn(t, 0); pfn < end; pfn = t->cc.migrate_pfn) {

@@ -8,9 +8,9 @@
  * callback of a balloon driver is the kernel's, and only the
  * outcome of that callback is chosen by the test case.
  *
- * A case holds a reference on each page that it looks at. A page that the
- * balloon or the migration core have let go therefore shows with
- * page_count() == 1; it cannot be allocated by somebody else in between.
+ * A case holds a reference on each page that it looks at, if it can. A page
+ * that the balloon or the migration core have let go can then not be allocated
+ * by somebody else in between.
  *
  * The cases compare counters of the system before and after. They expect that
  * no other balloon is inflated or deflated meanwhile, and that nobody else
@@ -24,7 +24,6 @@
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/kthread.h>
-#include <linux/list.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -33,9 +32,9 @@
 #include <linux/sched/task.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/vmstat.h>
 
-#include "movable_ops_isolated.h"
 #include "movable_ops_kunit.h"
 
 /* More than are migrated in one batch, with 4K pages at least. */
@@ -55,8 +54,9 @@ struct test_balloon {
 	/* Use next_dst as the destination page, or have no page at all. */
 	struct page *next_dst;
 	bool no_dst;
-	/* The last destination page, with a reference to look at it. */
+	/* The last destination page, and whether the case has a reference. */
 	struct page *dst;
+	bool dst_held;
 	unsigned int nr_get_dst;
 	unsigned int nr_put_dst;
 
@@ -91,11 +91,18 @@ static int test_balloon_init(struct kunit *test)
 	if (!b)
 		return -ENOMEM;
 
-	balloon_devinfo_init(&b->info);
-	b->info.migratepage = test_balloon_migratepage;
+	device_init(&b->info, test_balloon_migratepage);
 	isolated_init(&b->isolated);
 	test->priv = b;
 	return 0;
+}
+
+static void forget_dst(struct test_balloon *b)
+{
+	if (b->dst_held)
+		put_page(b->dst);
+	b->dst_held = false;
+	b->dst = NULL;
 }
 
 static void test_balloon_exit(struct kunit *test)
@@ -108,8 +115,7 @@ static void test_balloon_exit(struct kunit *test)
 	isolated_putback(&b->isolated);
 	if (b->next_dst)
 		put_page(b->next_dst);
-	if (b->dst)
-		put_page(b->dst);
+	forget_dst(b);
 	if (empty_balloon(test, &b->info))
 		kfree(b);
 }
@@ -157,18 +163,24 @@ static struct page *test_page_hold(struct kunit *test, struct page *page)
 	return page;
 }
 
+/* A page for the balloon, which the case holds if it can. */
 static struct page *test_page_alloc(struct kunit *test)
 {
-	return test_page_hold(test, balloon_page_alloc());
+	struct test_balloon *b = test->priv;
+	struct page *page = device_alloc(&b->info);
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	if (CASE_HOLDS_PAGES) {
+		get_page(page);
+		test_page_hold(test, page);
+	}
+	return page;
 }
 
-/* Inflate @page, on which the case holds a reference already. */
 static void inflate_page(struct test_balloon *b, struct page *page, u32 id)
 {
 	fill_page(page, id);
-	/* the reference that the balloon owns */
-	get_page(page);
-	balloon_page_enqueue(&b->info, page);
+	device_enqueue(&b->info, page);
 }
 
 static struct page *inflate(struct kunit *test, u32 id)
@@ -179,18 +191,15 @@ static struct page *inflate(struct kunit *test, u32 id)
 	return page;
 }
 
-/* Deflate one page, on which the case holds a reference. */
+/* Deflate one page. */
 static struct page *deflate(struct test_balloon *b)
 {
 	struct page *page;
-	LIST_HEAD(pages);
 
-	if (!balloon_page_list_dequeue(&b->info, &pages, 1))
+	if (!device_dequeue_many(&b->info, &page, 1))
 		return NULL;
 
-	page = list_first_entry(&pages, struct page, lru);
-	list_del_init(&page->lru);
-	put_page(page);
+	device_free(&b->info, page);
 	return page;
 }
 
@@ -221,9 +230,9 @@ static struct page *inflate_isolated(struct kunit *test, u32 id)
 	return page;
 }
 
-static struct folio *test_get_dst(struct folio *src, unsigned long private)
+static struct page *test_get_dst(struct page *src, void *data)
 {
-	struct test_balloon *b = (struct test_balloon *)private;
+	struct test_balloon *b = data;
 	struct page *page = b->next_dst;
 
 	b->nr_get_dst++;
@@ -231,34 +240,48 @@ static struct folio *test_get_dst(struct folio *src, unsigned long private)
 		return NULL;
 
 	if (!page) {
-		page = balloon_page_alloc();
+		page = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
 		if (!page)
 			return NULL;
-		clear_highpage(page);
 	}
 	b->next_dst = NULL;
 
-	if (b->dst)
-		put_page(b->dst);
-	get_page(page);
+	forget_dst(b);
 	b->dst = page;
-	return page_folio(page);
+	if (CASE_HOLDS_DST) {
+		get_page(page);
+		b->dst_held = true;
+	}
+	return page;
 }
 
-static void test_put_dst(struct folio *dst, unsigned long private)
+static void test_put_dst(struct page *dst, void *data)
 {
-	struct test_balloon *b = (struct test_balloon *)private;
+	struct test_balloon *b = data;
 
 	b->nr_put_dst++;
-	folio_put(dst);
+	if (b->dst_held || dst != b->dst)
+		put_page(dst);
+	else
+		b->dst_held = true;
 }
 
 static int migrate(struct test_balloon *b, enum migrate_mode mode,
 		   enum migrate_reason reason)
 {
-	return isolated_migrate(&b->isolated, test_get_dst, test_put_dst,
-				(unsigned long)b, mode, reason,
-				&b->nr_succeeded);
+	struct migrate_dst dst = {
+		.get = test_get_dst, .put = test_put_dst, .data = b,
+	};
+	int ret;
+
+	ret = isolated_migrate(&b->isolated, &dst, mode, reason,
+			       &b->nr_succeeded);
+	/* It could not be held before, and is in the balloon now. */
+	if (CASE_HOLDS_PAGES && b->dst && !b->dst_held) {
+		get_page(b->dst);
+		b->dst_held = true;
+	}
+	return ret;
 }
 
 static int migrate_async(struct test_balloon *b)
@@ -276,20 +299,20 @@ static void isolate_inflated(struct kunit *test)
 	struct page *page = inflate(test, 1);
 
 	KUNIT_EXPECT_TRUE(test, page_has_movable_ops(page));
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(page));
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_TRUE(test, isolate(b, page));
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(page));
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_TRUE(test, page_has_movable_ops(page));
 }
 
-static void isolate_takes_reference(struct kunit *test)
+static void isolate_references(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
 	struct page *page = inflate(test, 1);
 	int refs = page_count(page);
 
 	KUNIT_ASSERT_TRUE(test, isolate(b, page));
-	KUNIT_EXPECT_EQ(test, page_count(page), refs + 1);
+	KUNIT_EXPECT_EQ(test, page_count(page), refs + ISOLATION_REFS);
 	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_EQ(test, page_count(page), refs);
 }
@@ -310,7 +333,7 @@ static void isolate_twice(struct kunit *test)
 	expect_not_isolated(test, page);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 	KUNIT_EXPECT_EQ(test, page_count(page), refs);
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(page));
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, page));
 }
 
 static void isolate_counts_pages(struct kunit *test)
@@ -329,12 +352,13 @@ static void isolate_locked(struct kunit *test)
 	struct page *page = inflate(test, 1);
 	bool isolated;
 
-	/* Somebody else may be isolating the page: do not wait. */
+	/* Whoever has the page lock, nobody waits for it. */
 	lock_page(page);
 	isolated = isolate(b, page);
 	unlock_page(page);
-	KUNIT_EXPECT_FALSE(test, isolated);
-	KUNIT_EXPECT_TRUE(test, isolate(b, page));
+	KUNIT_EXPECT_EQ(test, isolated, !ISOLATION_NEEDS_LOCK);
+	if (!isolated)
+		KUNIT_EXPECT_TRUE(test, isolate(b, page));
 }
 
 static void isolate_deflated(struct kunit *test)
@@ -342,27 +366,32 @@ static void isolate_deflated(struct kunit *test)
 	struct test_balloon *b = test->priv;
 	struct page *page = inflate(test, 1);
 
-	KUNIT_ASSERT_PTR_EQ(test, deflate(b), page);
+	KUNIT_ASSERT_PTR_EQ(test, device_dequeue(&b->info), page);
 	/* The type sticks until the page is free, the owner does not. */
 	KUNIT_EXPECT_TRUE(test, page_has_movable_ops(page));
 	expect_not_isolated(test, page);
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(page));
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
-	KUNIT_EXPECT_EQ(test, page_count(page), 1);
+	device_free(&b->info, page);
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(page));
 }
 
 static void isolate_not_inflated(struct kunit *test)
 {
+	struct test_balloon *b = test->priv;
 	struct page *page = test_page_alloc(test);
+	int refs = page_count(page);
 
 	KUNIT_EXPECT_FALSE(test, page_has_movable_ops(page));
 	expect_not_isolated(test, page);
-	KUNIT_EXPECT_EQ(test, page_count(page), 1);
+	KUNIT_EXPECT_EQ(test, page_count(page), refs);
+	device_free(&b->info, page);
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(page));
 }
 
 static void isolate_uptodate(struct kunit *test)
 {
-	struct page *page = test_page_alloc(test);
+	struct page *page = test_page_hold(test, alloc_page(GFP_HIGHUSER));
 
 	/* PG_movable_ops is PG_uptodate and means nothing without a type. */
 	SetPageUptodate(page);
@@ -375,7 +404,7 @@ static void isolate_uptodate(struct kunit *test)
 
 static void isolate_offline_not_movable(struct kunit *test)
 {
-	struct page *page = test_page_alloc(test);
+	struct page *page = test_page_hold(test, alloc_page(GFP_HIGHUSER));
 
 	/* Like the pages of a driver that does not support migration. */
 	__SetPageOffline(page);
@@ -388,10 +417,10 @@ static void isolate_offline_not_movable(struct kunit *test)
 static void isolate_freed(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
-	struct page *page = balloon_page_alloc();
+	struct page *page = device_alloc(&b->info);
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
-	balloon_page_enqueue(&b->info, page);
+	device_enqueue(&b->info, page);
 	KUNIT_ASSERT_PTR_EQ(test, deflate(b), page);
 
 	/* Free by now, or an ordinary page of somebody else. */
@@ -415,10 +444,10 @@ static void putback_inflates(struct kunit *test)
 
 	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 0);
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(page));
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
-	KUNIT_EXPECT_PTR_EQ(test, deflate(b), page);
 	KUNIT_EXPECT_TRUE(test, page_has_content(page, 1));
+	KUNIT_EXPECT_PTR_EQ(test, deflate(b), page);
 }
 
 static void putback_list(struct kunit *test)
@@ -468,8 +497,8 @@ static void migrate_frees_src(struct kunit *test)
 	struct page *src = inflate_isolated(test, 1);
 
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
-	KUNIT_EXPECT_EQ(test, page_count(src), 1);
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(src));
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src));
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, src));
 	expect_not_isolated(test, src);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
 }
@@ -482,10 +511,8 @@ static void migrate_inflates_dst(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
 	KUNIT_ASSERT_NOT_NULL(test, b->dst);
 	KUNIT_EXPECT_EQ(test, b->nr_put_dst, 0);
-	/* one of the balloon, one of the case */
-	KUNIT_EXPECT_EQ(test, page_count(b->dst), 2);
-	KUNIT_EXPECT_TRUE(test, page_has_movable_ops(b->dst));
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(b->dst));
+	KUNIT_EXPECT_TRUE(test, page_is_inflated(b->dst));
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, b->dst));
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), b->dst);
 	KUNIT_EXPECT_NULL(test, deflate(b));
 }
@@ -498,34 +525,39 @@ static void migrate_twice(struct kunit *test)
 	inflate_isolated(test, 1);
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
 	KUNIT_ASSERT_NOT_NULL(test, b->dst);
-	get_page(b->dst);
-	first = test_page_hold(test, b->dst);
+	first = b->dst;
+	if (CASE_HOLDS_PAGES) {
+		get_page(first);
+		test_page_hold(test, first);
+	}
 
 	KUNIT_ASSERT_TRUE(test, isolate(b, first));
 	KUNIT_EXPECT_EQ(test, migrate_async(b), 0);
 	KUNIT_EXPECT_PTR_NE(test, b->dst, first);
-	KUNIT_EXPECT_EQ(test, page_count(first), 1);
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(first));
 	KUNIT_EXPECT_TRUE(test, page_has_content(b->dst, 1));
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), b->dst);
 }
 
 /*
- * Soft offlining takes the source page out of use itself: it gets the
- * reference that isolation took.
+ * Soft offlining takes the source page out of use itself: it gets the page
+ * instead of the page allocator.
  */
 static void migrate_memory_failure(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
 	struct page *src = inflate_isolated(test, 1);
+	bool handed_over;
 	int err;
 
 	err = migrate(b, MIGRATE_SYNC, MR_MEMORY_FAILURE);
 	KUNIT_ASSERT_EQ(test, err, 0);
-	KUNIT_EXPECT_EQ(test, page_count(src), 2);
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(src));
+	handed_over = page_is_handed_over(src);
+	KUNIT_EXPECT_TRUE(test, handed_over);
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, src));
 	expect_not_isolated(test, src);
-	if (page_count(src) == 2)
-		put_page(src);
+	if (handed_over)
+		free_handed_over(src);
 }
 
 static void migrate_eagain(struct kunit *test)
@@ -542,12 +574,12 @@ static void migrate_eagain(struct kunit *test)
 
 	/* still isolated, and for the caller to put back */
 	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 1);
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src));
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, src));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 	isolated_putback(&b->isolated);
-	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
-	KUNIT_EXPECT_EQ(test, page_count(src), 1);
 	KUNIT_EXPECT_TRUE(test, page_has_content(src, 1));
+	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src));
 }
 
 static void migrate_eagain_returns_dst(struct kunit *test)
@@ -561,8 +593,7 @@ static void migrate_eagain_returns_dst(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, migrate(b, param->mode, MR_COMPACTION), 1);
 	KUNIT_EXPECT_EQ(test, b->nr_put_dst, b->nr_get_dst);
 	KUNIT_ASSERT_NOT_NULL(test, b->dst);
-	KUNIT_EXPECT_EQ(test, page_count(b->dst), 1);
-	KUNIT_EXPECT_FALSE(test, page_has_movable_ops(b->dst));
+	KUNIT_EXPECT_TRUE(test, page_is_unused_dst(b->dst));
 }
 
 static void migrate_eagain_then_success(struct kunit *test)
@@ -592,7 +623,7 @@ static void migrate_no_dst(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migrate(b, param->mode, MR_COMPACTION), -ENOMEM);
 	KUNIT_EXPECT_EQ_MSG(test, b->nr_get_dst, 1, "retried without memory");
 	KUNIT_EXPECT_EQ(test, b->nr_migratepage, 0);
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src));
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, src));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
@@ -612,8 +643,8 @@ static void migrate_enoent(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 0);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 0);
 
-	KUNIT_EXPECT_EQ(test, page_count(src), 1);
-	KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(src));
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src));
+	KUNIT_EXPECT_FALSE(test, page_is_isolated(&b->info, src));
 	expect_not_isolated(test, src);
 	KUNIT_EXPECT_NULL(test, deflate(b));
 }
@@ -626,9 +657,9 @@ static void migrate_enoent_frees_dst(struct kunit *test)
 	b->error = -ENOENT;
 	b->nr_errors = 1;
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
+	KUNIT_EXPECT_EQ(test, b->nr_put_dst, RELEASED_RETURNS_DST);
 	KUNIT_ASSERT_NOT_NULL(test, b->dst);
-	KUNIT_EXPECT_EQ(test, page_count(b->dst), 1);
-	KUNIT_EXPECT_FALSE(test, page_has_movable_ops(b->dst));
+	KUNIT_EXPECT_TRUE(test, page_is_unused_dst(b->dst));
 }
 
 static void migrate_permanent_error(struct kunit *test)
@@ -641,7 +672,7 @@ static void migrate_permanent_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migrate_async(b), 1);
 	KUNIT_EXPECT_EQ_MSG(test, b->nr_migratepage, 1, "retried");
 	KUNIT_EXPECT_EQ(test, b->nr_put_dst, 1);
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src));
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, src));
 	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), src);
 }
@@ -659,7 +690,7 @@ static void migrate_after_failure(struct kunit *test)
 
 	KUNIT_ASSERT_TRUE(test, isolate(b, src));
 	KUNIT_EXPECT_EQ(test, migrate_async(b), 0);
-	KUNIT_EXPECT_EQ(test, page_count(src), 1);
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src));
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), b->dst);
 }
 
@@ -678,9 +709,9 @@ static void migrate_one_of_three_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, b->nr_succeeded, 2);
 	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 1);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(src[0]));
-	KUNIT_EXPECT_EQ(test, page_count(src[1]), 1);
-	KUNIT_EXPECT_EQ(test, page_count(src[2]), 1);
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, src[0]));
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[1]));
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[2]));
 }
 
 /*
@@ -693,17 +724,15 @@ static void expect_contents(struct kunit *test, unsigned int nr,
 	unsigned long first = skip ? page_to_pfn(skip) : 0;
 	unsigned int wrong = 0, twice = 0, inside = 0;
 	struct test_balloon *b = test->priv;
-	struct page *page, *next;
+	size_t nr_pages = 0;
 	unsigned long *seen;
-	LIST_HEAD(pages);
-	size_t nr_pages;
+	struct page *page;
 
 	seen = kunit_kcalloc(test, BITS_TO_LONGS(nr), sizeof(*seen),
 			     GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, seen);
 
-	nr_pages = balloon_page_list_dequeue(&b->info, &pages, SIZE_MAX);
-	list_for_each_entry_safe(page, next, &pages, lru) {
+	while (device_dequeue_many(&b->info, &page, 1)) {
 		u32 id = page_id(page);
 
 		if (id >= nr || !page_has_content(page, id))
@@ -712,8 +741,8 @@ static void expect_contents(struct kunit *test, unsigned int nr,
 			twice++;
 		if (page_to_pfn(page) - first < skip_nr)
 			inside++;
-		list_del(&page->lru);
-		put_page(page);
+		device_free(&b->info, page);
+		nr_pages++;
 	}
 	KUNIT_EXPECT_EQ(test, nr_pages, nr);
 	KUNIT_EXPECT_EQ_MSG(test, wrong, 0, "pages with wrong content");
@@ -721,7 +750,19 @@ static void expect_contents(struct kunit *test, unsigned int nr,
 	KUNIT_EXPECT_EQ_MSG(test, inside, 0, "pages not migrated");
 }
 
-/* Fill the balloon with @nr pages that the case does not look at. */
+static int cmp_pfn_descending(const void *a, const void *b)
+{
+	unsigned long pfn_a = page_to_pfn(*(struct page **)a);
+	unsigned long pfn_b = page_to_pfn(*(struct page **)b);
+
+	return pfn_a < pfn_b ? 1 : -1;
+}
+
+/*
+ * Fill the balloon with @nr pages that the case does not look at. Whether what
+ * was inflated last is deflated first, or what has the lowest PFN: that is in
+ * the order from the last page to the first one.
+ */
 static struct page **inflate_many(struct kunit *test, unsigned int nr)
 {
 	struct test_balloon *b = test->priv;
@@ -730,11 +771,16 @@ static struct page **inflate_many(struct kunit *test, unsigned int nr)
 	pages = kunit_kcalloc(test, nr, sizeof(*pages), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pages);
 	for (unsigned int i = 0; i < nr; i++) {
-		pages[i] = balloon_page_alloc();
-		KUNIT_ASSERT_NOT_NULL(test, pages[i]);
-		fill_page(pages[i], i);
-		balloon_page_enqueue(&b->info, pages[i]);
+		pages[i] = device_alloc(&b->info);
+		if (!pages[i]) {
+			while (i)
+				device_free(&b->info, pages[--i]);
+			KUNIT_FAIL_AND_ABORT(test, "no memory");
+		}
 	}
+	sort(pages, nr, sizeof(*pages), cmp_pfn_descending, NULL);
+	for (unsigned int i = 0; i < nr; i++)
+		inflate_page(b, pages[i], i);
 	return pages;
 }
 
@@ -756,7 +802,7 @@ static void migrate_many(struct kunit *test)
 
 static struct kunit_case movable_ops_cases[] = {
 	KUNIT_CASE(isolate_inflated),
-	KUNIT_CASE(isolate_takes_reference),
+	KUNIT_CASE(isolate_references),
 	KUNIT_CASE(isolate_keeps_content),
 	KUNIT_CASE(isolate_twice),
 	KUNIT_CASE(isolate_counts_pages),
@@ -804,10 +850,9 @@ static void dequeue_isolated(struct kunit *test)
 	struct test_balloon *b = test->priv;
 	struct page *page = inflate_isolated(test, 1);
 
-	/* It is a BUG() to dequeue from a balloon that has no page at all. */
 	KUNIT_ASSERT_EQ(test, b->info.isolated_pages, 1);
-	KUNIT_EXPECT_NULL(test, balloon_page_dequeue(&b->info));
-	KUNIT_EXPECT_TRUE(test, PageMovableOpsIsolated(page));
+	KUNIT_EXPECT_NULL(test, device_dequeue(&b->info));
+	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 }
 
@@ -817,11 +862,11 @@ static void dequeue_after_putback(struct kunit *test)
 	struct page *page = inflate_isolated(test, 1);
 
 	isolated_putback(&b->isolated);
-	KUNIT_ASSERT_FALSE(test, list_empty(&b->info.pages));
-	KUNIT_EXPECT_PTR_EQ(test, balloon_page_dequeue(&b->info), page);
-	/* the reference of the balloon is the caller's now */
-	KUNIT_EXPECT_EQ(test, page_count(page), 2);
-	put_page(page);
+	KUNIT_ASSERT_PTR_EQ(test, device_dequeue(&b->info), page);
+	/* What the balloon had of the page is the caller's now. */
+	KUNIT_EXPECT_TRUE(test, page_is_inflated(page));
+	device_free(&b->info, page);
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(page));
 }
 
 static void dequeue_after_migration(struct kunit *test)
@@ -830,28 +875,26 @@ static void dequeue_after_migration(struct kunit *test)
 
 	inflate_isolated(test, 1);
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
-	KUNIT_ASSERT_FALSE(test, list_empty(&b->info.pages));
-	KUNIT_EXPECT_PTR_EQ(test, balloon_page_dequeue(&b->info), b->dst);
-	put_page(b->dst);
+	KUNIT_ASSERT_NOT_NULL(test, b->dst);
+	KUNIT_ASSERT_PTR_EQ(test, device_dequeue(&b->info), b->dst);
+	device_free(&b->info, b->dst);
 }
 
 static void list_dequeue_skips_isolated(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
-	struct page *page, *next, *isolated;
-	LIST_HEAD(pages);
+	struct page *pages[3], *isolated;
 	size_t nr;
 
 	inflate(test, 1);
 	isolated = inflate_isolated(test, 2);
 	inflate(test, 3);
 
-	nr = balloon_page_list_dequeue(&b->info, &pages, 3);
+	nr = device_dequeue_many(&b->info, pages, ARRAY_SIZE(pages));
 	KUNIT_EXPECT_EQ(test, nr, 2);
-	list_for_each_entry_safe(page, next, &pages, lru) {
-		KUNIT_EXPECT_PTR_NE(test, page, isolated);
-		list_del(&page->lru);
-		put_page(page);
+	while (nr) {
+		KUNIT_EXPECT_PTR_NE(test, pages[--nr], isolated);
+		device_free(&b->info, pages[nr]);
 	}
 	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_PTR_EQ(test, deflate(b), isolated);
@@ -860,36 +903,34 @@ static void list_dequeue_skips_isolated(struct kunit *test)
 static void list_dequeue_stops(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
-	LIST_HEAD(pages);
-	size_t nr;
+	struct page *pages[3];
 
-	for (unsigned int i = 1; i <= 3; i++)
+	for (unsigned int i = 1; i <= ARRAY_SIZE(pages); i++)
 		inflate(test, i);
 
-	nr = balloon_page_list_dequeue(&b->info, &pages, 2);
-	KUNIT_EXPECT_EQ(test, nr, 2);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&pages), 2);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&b->info.pages));
+	KUNIT_ASSERT_EQ(test, device_dequeue_many(&b->info, pages, 2), 2);
+	KUNIT_ASSERT_EQ(test, device_dequeue_many(&b->info, pages + 2, 1), 1);
+	KUNIT_EXPECT_PTR_NE(test, pages[0], pages[1]);
+	KUNIT_EXPECT_PTR_NE(test, pages[0], pages[2]);
+	KUNIT_EXPECT_PTR_NE(test, pages[1], pages[2]);
+	KUNIT_EXPECT_NULL(test, deflate(b));
 	/* A driver that changes its mind inflates them again. */
-	KUNIT_EXPECT_EQ(test, balloon_page_list_enqueue(&b->info, &pages), 2);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&b->info.pages), 3);
+	KUNIT_EXPECT_EQ(test, device_enqueue_many(&b->info, pages, 3), 3);
+	for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++)
+		KUNIT_EXPECT_NOT_NULL(test, deflate(b));
+	KUNIT_EXPECT_NULL(test, deflate(b));
 }
 
 static void list_enqueue(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
-	struct page *page[2];
-	LIST_HEAD(pages);
+	struct page *pages[2];
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(page); i++) {
-		page[i] = test_page_alloc(test);
-		get_page(page[i]);
-		list_add(&page[i]->lru, &pages);
-	}
-	KUNIT_EXPECT_EQ(test, balloon_page_list_enqueue(&b->info, &pages), 2);
-	KUNIT_EXPECT_TRUE(test, list_empty(&pages));
-	KUNIT_EXPECT_TRUE(test, isolate(b, page[0]));
-	KUNIT_EXPECT_TRUE(test, isolate(b, page[1]));
+	for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++)
+		pages[i] = test_page_alloc(test);
+	KUNIT_EXPECT_EQ(test, device_enqueue_many(&b->info, pages, 2), 2);
+	KUNIT_EXPECT_TRUE(test, isolate(b, pages[0]));
+	KUNIT_EXPECT_TRUE(test, isolate(b, pages[1]));
 }
 
 /* NR_BALLOON_PAGES of @nid, with what the CPUs have not folded yet */
@@ -961,14 +1002,12 @@ static void nr_balloon_pages_migrate(struct kunit *test)
 	int nid = page_to_nid(src);
 	long nr = nr_balloon_pages(nid);
 
-	dst = alloc_pages_node(nid, GFP_HIGHUSER_MOVABLE | __GFP_THISNODE, 0);
-	dst = test_page_hold(test, dst);
-	KUNIT_ASSERT_EQ(test, page_to_nid(dst), nid);
-
 	inflate_page(b, src, 1);
 	KUNIT_ASSERT_TRUE(test, isolate(b, src));
-	get_page(dst);
+	dst = alloc_pages_node(nid, GFP_HIGHUSER_MOVABLE | __GFP_THISNODE, 0);
+	KUNIT_ASSERT_NOT_NULL(test, dst);
 	b->next_dst = dst;
+	KUNIT_ASSERT_EQ(test, page_to_nid(dst), nid);
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
 	KUNIT_EXPECT_EQ(test, nr_balloon_pages(nid), nr + 1);
 	KUNIT_ASSERT_PTR_EQ(test, deflate(b), dst);
@@ -989,15 +1028,14 @@ static void nr_balloon_pages_migrate_other_node(struct kunit *test)
 	if (dst_nid == NUMA_NO_NODE)
 		kunit_skip(test, "needs two nodes with memory");
 
-	dst = alloc_pages_node(dst_nid, GFP_HIGHUSER_MOVABLE | __GFP_THISNODE,
-			       0);
-	dst = test_page_hold(test, dst);
 	src_nr = nr_balloon_pages(src_nid);
 	dst_nr = nr_balloon_pages(dst_nid);
 
 	inflate_page(b, src, 1);
 	KUNIT_ASSERT_TRUE(test, isolate(b, src));
-	get_page(dst);
+	dst = alloc_pages_node(dst_nid, GFP_HIGHUSER_MOVABLE | __GFP_THISNODE,
+			       0);
+	KUNIT_ASSERT_NOT_NULL(test, dst);
 	b->next_dst = dst;
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
 	KUNIT_EXPECT_EQ(test, nr_balloon_pages(src_nid), src_nr);
@@ -1169,7 +1207,10 @@ static void managed_pages_not_adjusted(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), managed);
 }
 
-/* Migrate from @src to @dst, and deflate: all counts are as before. */
+/*
+ * Migrate from @src, for the balloon, to @dst, an ordinary page, and deflate:
+ * all counts are as before.
+ */
 static void managed_pages_check(struct kunit *test, struct page *src,
 				struct page *dst)
 {
@@ -1179,11 +1220,10 @@ static void managed_pages_check(struct kunit *test, struct page *src,
 	unsigned long total = totalram_pages();
 	struct test_balloon *b = test->priv;
 
+	b->next_dst = dst;
 	b->info.adjust_managed_page_count = true;
 	inflate_page(b, src, 1);
 	KUNIT_ASSERT_TRUE(test, isolate(b, src));
-	get_page(dst);
-	b->next_dst = dst;
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 0);
 
 	KUNIT_EXPECT_EQ(test, zone_managed_pages(dst_zone), dst_managed - 1);
@@ -1200,30 +1240,33 @@ static void managed_pages_check(struct kunit *test, struct page *src,
 
 static void managed_pages_migrate(struct kunit *test)
 {
-	struct page *src = test_page_hold(test, alloc_page(GFP_KERNEL));
-	struct page *dst = test_page_hold(test, alloc_page(GFP_KERNEL));
+	struct page *src = test_page_alloc(test);
+	struct page *dst = alloc_page(GFP_HIGHUSER_MOVABLE);
 
+	KUNIT_ASSERT_NOT_NULL(test, dst);
 	managed_pages_check(test, src, dst);
 }
 
 static void managed_pages_migrate_other_zone(struct kunit *test)
 {
 	static const gfp_t gfps[] = {
-		GFP_HIGHUSER_MOVABLE, GFP_DMA32, GFP_DMA,
+		GFP_KERNEL, GFP_DMA32, GFP_DMA,
 	};
-	struct page *src = test_page_hold(test, alloc_page(GFP_KERNEL));
+	struct test_balloon *b = test->priv;
+	struct page *src = test_page_alloc(test);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(gfps); i++) {
 		struct page *dst = alloc_page(gfps[i] | __GFP_NOWARN);
 
 		if (!dst)
 			continue;
-		test_page_hold(test, dst);
 		if (page_zone(dst) != page_zone(src)) {
 			managed_pages_check(test, src, dst);
 			return;
 		}
+		__free_page(dst);
 	}
+	device_free(&b->info, src);
 	kunit_skip(test, "needs memory in two zones");
 }
 
@@ -1459,9 +1502,11 @@ static void movable_frozen_balloon_page(struct kunit *test)
 	struct page *page = inflate(test, 1);
 	int refs = page_count(page);
 
-	KUNIT_ASSERT_TRUE(test, page_ref_freeze(page, refs));
+	if (refs)
+		KUNIT_ASSERT_TRUE(test, page_ref_freeze(page, refs));
 	expect_movable(test, page);
-	page_ref_unfreeze(page, refs);
+	if (refs)
+		page_ref_unfreeze(page, refs);
 }
 
 static void movable_free_page(struct kunit *test)
@@ -1598,18 +1643,13 @@ static int test_contig_init(struct kunit *test)
 	return test_balloon_init(test);
 }
 
-/* Inflate all pages of a page block but @hole. */
 static struct page *inflate_pageblock(struct kunit *test, unsigned long hole)
 {
-	struct page *block = alloc_pageblock(test);
 	struct test_balloon *b = test->priv;
+	struct page *block;
 
-	for (unsigned long i = 0; i < pageblock_nr_pages; i++) {
-		if (i == hole)
-			continue;
-		fill_page(block + i, i);
-		balloon_page_enqueue(&b->info, block + i);
-	}
+	block = inflate_block(test, &b->info, hole, fill_page);
+	b->nr_migratepage = 0;
 	return block;
 }
 
@@ -1722,9 +1762,8 @@ struct racer {
 	struct completion done;
 	/* Pages that this thread has isolated, or dequeued */
 	struct isolated_pages isolated;
-	struct list_head dequeued;
+	struct page *dequeued[RACE_PAGES];
 	unsigned int nr;
-	struct page *dst;
 };
 
 struct race {
@@ -1781,7 +1820,6 @@ static void race_add(struct race *race, void (*fn)(struct racer *racer))
 	racer->fn = fn;
 	init_completion(&racer->done);
 	isolated_init(&racer->isolated);
-	INIT_LIST_HEAD(&racer->dequeued);
 }
 
 /* Run all threads to their end; they have nothing in the module after that. */
@@ -1815,7 +1853,7 @@ static void racer_isolate(struct racer *racer)
 	struct race *race = racer->race;
 
 	for (unsigned int i = 0; i < RACE_PAGES; i++) {
-		/* The pages were inflated in order: meet those who dequeue. */
+		/* In the order in which they are deflated: meet those who do. */
 		unsigned int idx = RACE_PAGES - 1 - i;
 		struct page *page = race->pages[idx];
 
@@ -1833,8 +1871,8 @@ static void racer_dequeue(struct racer *racer)
 
 	for (unsigned int i = 0; i < RACE_PAGES; i++) {
 		race_step(race, i);
-		racer->nr += balloon_page_list_dequeue(&race->b->info,
-						       &racer->dequeued, 1);
+		racer->nr += device_dequeue_many(&race->b->info,
+						 racer->dequeued + racer->nr, 1);
 	}
 }
 
@@ -1868,27 +1906,34 @@ static void isolate_vs_dequeue(struct kunit *test)
 	struct race *race = race_init(test);
 	struct racer *isolator = &race->racers[0];
 	struct racer *dequeuer = &race->racers[1];
-	struct page *page, *next;
+	struct balloon_dev_info *info = &race->b->info;
 	unsigned int nr = 0;
 
 	race_add(race, racer_isolate);
 	race_add(race, racer_dequeue);
 	race_run(test, race);
 
-	/* All pages are still there: either isolated or in the list. */
-	for (unsigned int i = 0; i < RACE_PAGES; i++)
-		nr += PageMovableOpsIsolated(race->pages[i]);
+	/* All pages are still there: either isolated or dequeued. */
+	for (unsigned int i = 0; i < RACE_PAGES; i++) {
+		if (!isolated_has(&isolator->isolated, race->pages[i]))
+			continue;
+		KUNIT_EXPECT_TRUE(test, page_is_isolated(info, race->pages[i]));
+		nr++;
+	}
 	KUNIT_EXPECT_EQ(test, nr, isolator->nr);
 	KUNIT_EXPECT_EQ(test, isolated_nr(&isolator->isolated), isolator->nr);
 	KUNIT_EXPECT_EQ(test, isolator->nr + dequeuer->nr, RACE_PAGES);
-	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, isolator->nr);
-	KUNIT_EXPECT_TRUE(test, list_empty(&race->b->info.pages));
-	list_for_each_entry_safe(page, next, &dequeuer->dequeued, lru) {
-		KUNIT_EXPECT_FALSE(test, PageMovableOpsIsolated(page));
-		list_del(&page->lru);
-		put_page(page);
-	}
+	KUNIT_EXPECT_EQ(test, info->isolated_pages, isolator->nr);
+	KUNIT_EXPECT_NULL(test, deflate(race->b));
+	for (unsigned int i = 0; i < dequeuer->nr; i++)
+		KUNIT_EXPECT_FALSE(test, isolated_has(&isolator->isolated,
+						      dequeuer->dequeued[i]));
 	isolated_putback(&isolator->isolated);
+	for (unsigned int i = 0; i < dequeuer->nr; i++) {
+		KUNIT_EXPECT_FALSE(test, page_is_isolated(info,
+							  dequeuer->dequeued[i]));
+		device_free(info, dequeuer->dequeued[i]);
+	}
 }
 
 /* Isolate what may be freed any time, and put it back at once. */
@@ -1932,19 +1977,22 @@ static void isolate_vs_release(struct kunit *test)
 	race_run(test, race);
 
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
-	KUNIT_EXPECT_TRUE(test, list_empty(&race->b->info.pages));
+	KUNIT_EXPECT_NULL(test, deflate(race->b));
 }
 
-static struct folio *racer_get_dst(struct folio *src, unsigned long private)
+static struct page *racer_get_dst(struct page *src, void *data)
 {
-	struct racer *racer = (struct racer *)private;
+	return alloc_page(GFP_HIGHUSER_MOVABLE);
+}
 
-	racer->dst = balloon_page_alloc();
-	return racer->dst ? page_folio(racer->dst) : NULL;
+static void racer_put_dst(struct page *dst, void *data)
+{
+	put_page(dst);
 }
 
 static void racer_migrate(struct racer *racer)
 {
+	struct migrate_dst dst = { .get = racer_get_dst, .put = racer_put_dst };
 	struct race *race = racer->race;
 
 	for (unsigned int i = 0; i < RACE_PAGES; i++) {
@@ -1953,8 +2001,7 @@ static void racer_migrate(struct racer *racer)
 		race_step(race, i);
 		if (!isolated_add(&racer->isolated, page))
 			continue;
-		if (isolated_migrate(&racer->isolated, racer_get_dst, NULL,
-				     (unsigned long)racer, MIGRATE_ASYNC,
+		if (isolated_migrate(&racer->isolated, &dst, MIGRATE_ASYNC,
 				     MR_COMPACTION, NULL))
 			isolated_putback(&racer->isolated);
 		else
@@ -1975,7 +2022,8 @@ static void migrate_vs_dequeue(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
 	/* Let the balloon have all of them, to look at the contents. */
-	nr = balloon_page_list_enqueue(&race->b->info, &dequeuer->dequeued);
+	nr = device_enqueue_many(&race->b->info, dequeuer->dequeued,
+				 dequeuer->nr);
 	KUNIT_EXPECT_EQ(test, nr, dequeuer->nr);
 	expect_contents(test, RACE_PAGES, NULL, 0);
 }
