@@ -56,6 +56,10 @@
  *	contigs			contiguous ranges that could be allocated
  *	contigs_refused		and those that could not
  *	large			large allocations in press
+ *	looks			attempts to get a reference to a page where an owned
+ *				one was just now, like any who walks page frames
+ *	referenced		PageOffline pages that a reference was got to; where
+ *				they are frozen, that is an error
  *	allocations_failed	pages that press could not allocate
  *	bad_content, bad_type, bad_refcount, bad_node
  *				found by verify, and by press where it takes pages
@@ -170,6 +174,8 @@ enum mo_stat {
 	CONTIGS,
 	CONTIGS_REFUSED,
 	LARGE,
+	LOOKS,
+	REFERENCED,
 	ALLOCATIONS_FAILED,
 	BAD_CONTENT,
 	BAD_TYPE,
@@ -191,6 +197,8 @@ static const char * const stat_names[NR_STATS] = {
 	[CONTIGS]		= "contigs",
 	[CONTIGS_REFUSED]	= "contigs_refused",
 	[LARGE]			= "large",
+	[LOOKS]			= "looks",
+	[REFERENCED]		= "referenced",
 	[ALLOCATIONS_FAILED]	= "allocations_failed",
 	[BAD_CONTENT]		= "bad_content",
 	[BAD_TYPE]		= "bad_type",
@@ -759,6 +767,29 @@ static unsigned long random_pfn(void)
 	return pfn;
 }
 
+/* Whoever walks page frames does that, and finds out what it got afterwards */
+static void press_look(struct press *t)
+{
+	for (unsigned int i = 0; i < BATCH; i++) {
+		unsigned long pfn = random_pfn();
+		struct folio *folio;
+
+		if (!pfn)
+			break;
+		count(LOOKS);
+		folio = page_folio(pfn_to_page(pfn));
+		if (!folio_try_get(folio))
+			continue;
+		/* A page that was freed meanwhile may be anybody's */
+		if (PageOffline(pfn_to_page(pfn))) {
+			count(REFERENCED);
+			if (!mo_owner_refcount)
+				pr_err_ratelimited("pfn %#lx: referenced\n", pfn);
+		}
+		folio_put(folio);
+	}
+}
+
 static void press_contig(struct press *t)
 {
 	unsigned long nr = 1UL << get_random_u32_below(MAX_PAGE_ORDER + 1);
@@ -787,8 +818,11 @@ static int press_thread(void *data)
 		case 10 ... 12:
 			press_junk(t);
 			break;
-		case 13 ... 14:
+		case 13:
 			press_large(t);
+			break;
+		case 14:
+			press_look(t);
 			break;
 		case 15:
 			press_contig(t);

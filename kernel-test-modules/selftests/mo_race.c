@@ -130,6 +130,7 @@ static const struct {
 	{ STAT, "migrations",		.need = MODULE,	.per_minute = 500 },
 	{ STAT, "migrations_busy",	.need = MODULE,	.per_minute = 5 },
 	{ STAT, "migrations_injected",	.need = MODULE,	.per_minute = 5 },
+	{ STAT, "looks",		.need = MODULE,	.per_minute = 1000 },
 	{ STAT, "takes",		.need = MODULE,	.per_minute = 500 },
 	{ STAT, "takes_skipped",	.need = MODULE,	.per_minute = 1 },
 	{ COUNT, .count = PRESSES,	.need = MODULE,	.per_minute = 2 },
@@ -563,6 +564,8 @@ static void check_owned(struct __test_metadata *_metadata,
 			EXPECT_EQ(mo_module_stat(module_errors[i]), 0)
 				TH_LOG("%s", module_errors[i]);
 		}
+		/* Somebody who walks page frames gets references, or cannot */
+		EXPECT_EQ(mo_module_stat("referenced") > 0, MO_OFFLINE_REFCOUNT > 0);
 		if (!self->has[BALLOON])
 			EXPECT_EQ(mo_module_pages(), mo_balloon_pages());
 	}
