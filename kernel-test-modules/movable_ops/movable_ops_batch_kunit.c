@@ -173,6 +173,7 @@ static void batch_is_full(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, movable_ops_batch_full(&t->batch));
 	expect_batch(test, 0);
+	movable_ops_batch_putback(&t->batch);
 }
 
 static void batch_putback(struct kunit *test)
@@ -207,6 +208,7 @@ static void batch_reused(struct kunit *test)
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
 		KUNIT_ASSERT_TRUE(test, isolate(t, t->pages[i].page));
 	expect_batch(test, 0);
+	movable_ops_batch_putback(&t->batch);
 }
 
 static void batch_migrate(struct kunit *test)
@@ -269,6 +271,7 @@ static void batch_outcomes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->nr_get_dst, nr_attempts);
 	KUNIT_EXPECT_EQ(test, t->nr_put_dst,
 			nr_attempts - hweight_long(migrated));
+	movable_ops_batch_putback(&t->batch);
 }
 
 /* What failed for good is tried again when the caller asks for it. */
@@ -296,6 +299,7 @@ static void batch_no_dst(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->nr_succeeded, 5);
 	KUNIT_EXPECT_EQ(test, t->batch.nr, MOVABLE_OPS_BATCH_SIZE - 5);
 	expect_batch(test, GENMASK(4, 0));
+	movable_ops_batch_putback(&t->batch);
 }
 
 /* Memory runs out in the second pass, with pages of all kinds behind it. */
@@ -314,6 +318,7 @@ static void batch_no_dst_on_retry(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->pages[0].nr_attempts, 2);
 	KUNIT_EXPECT_EQ(test, t->pages[2].nr_attempts, 1);
 	KUNIT_EXPECT_EQ(test, t->pages[3].nr_attempts, 1);
+	movable_ops_batch_putback(&t->batch);
 }
 
 /* With MR_MEMORY_FAILURE, the caller gets the pages. */
@@ -368,6 +373,7 @@ static void batch_events(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migrate(t, MIGRATE_SYNC), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, event(PGMIGRATE_SUCCESS) - success, 4);
 	KUNIT_EXPECT_EQ(test, event(PGMIGRATE_FAIL) - fail, 3);
+	movable_ops_batch_putback(&t->batch);
 }
 
 static struct kunit_case movable_ops_batch_cases[] = {

@@ -43,7 +43,10 @@
 struct test_balloon {
 	struct balloon_dev_info info;
 
-	/* Pages that the case has isolated; they are put back on exit. */
+	/*
+	 * Pages that the case has isolated, and puts back: owners of pages may
+	 * wait for the very thread. A case that fails leaves that to the exit.
+	 */
 	struct isolated_pages isolated;
 
 	/* The next nr_errors calls of migratepage() return error. */
@@ -303,6 +306,7 @@ static void isolate_inflated(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, isolate(b, page));
 	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_TRUE(test, page_has_movable_ops(page));
+	isolated_putback(&b->isolated);
 }
 
 static void isolate_references(struct kunit *test)
@@ -319,9 +323,11 @@ static void isolate_references(struct kunit *test)
 
 static void isolate_keeps_content(struct kunit *test)
 {
+	struct test_balloon *b = test->priv;
 	struct page *page = inflate_isolated(test, 1);
 
 	KUNIT_EXPECT_TRUE(test, page_has_content(page, 1));
+	isolated_putback(&b->isolated);
 }
 
 static void isolate_twice(struct kunit *test)
@@ -334,6 +340,7 @@ static void isolate_twice(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 	KUNIT_EXPECT_EQ(test, page_count(page), refs);
 	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, page));
+	isolated_putback(&b->isolated);
 }
 
 static void isolate_counts_pages(struct kunit *test)
@@ -344,6 +351,7 @@ static void isolate_counts_pages(struct kunit *test)
 		inflate_isolated(test, i);
 		KUNIT_EXPECT_EQ(test, b->info.isolated_pages, i);
 	}
+	isolated_putback(&b->isolated);
 }
 
 static void isolate_locked(struct kunit *test)
@@ -359,6 +367,7 @@ static void isolate_locked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, isolated, !ISOLATION_NEEDS_LOCK);
 	if (!isolated)
 		KUNIT_EXPECT_TRUE(test, isolate(b, page));
+	isolated_putback(&b->isolated);
 }
 
 static void isolate_deflated(struct kunit *test)
@@ -473,6 +482,7 @@ static void putback_then_isolate(struct kunit *test)
 	isolated_putback(&b->isolated);
 	KUNIT_EXPECT_TRUE(test, isolate(b, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
+	isolated_putback(&b->isolated);
 }
 
 KUNIT_ARRAY_PARAM_DESC(mode, mode_params, name);
@@ -594,6 +604,7 @@ static void migrate_eagain_returns_dst(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, b->nr_put_dst, b->nr_get_dst);
 	KUNIT_ASSERT_NOT_NULL(test, b->dst);
 	KUNIT_EXPECT_TRUE(test, page_is_unused_dst(b->dst));
+	isolated_putback(&b->isolated);
 }
 
 static void migrate_eagain_then_success(struct kunit *test)
@@ -712,6 +723,7 @@ static void migrate_one_of_three_fails(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, src[0]));
 	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[1]));
 	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[2]));
+	isolated_putback(&b->isolated);
 }
 
 /*
@@ -854,6 +866,7 @@ static void dequeue_isolated(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, device_dequeue(&b->info));
 	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, page));
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
+	isolated_putback(&b->isolated);
 }
 
 static void dequeue_after_putback(struct kunit *test)
@@ -931,6 +944,7 @@ static void list_enqueue(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, device_enqueue_many(&b->info, pages, 2), 2);
 	KUNIT_EXPECT_TRUE(test, isolate(b, pages[0]));
 	KUNIT_EXPECT_TRUE(test, isolate(b, pages[1]));
+	isolated_putback(&b->isolated);
 }
 
 /* NR_BALLOON_PAGES of @nid, with what the CPUs have not folded yet */
@@ -1071,6 +1085,7 @@ static void nr_balloon_pages_failure(struct kunit *test)
 	b->nr_errors = UINT_MAX;
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 1);
 	KUNIT_EXPECT_EQ(test, nr_balloon_pages(nid), nr);
+	isolated_putback(&b->isolated);
 }
 
 struct balloon_events {
@@ -1171,6 +1186,7 @@ static void events_migrate_failure(struct kunit *test)
 	balloon_events_read(test, &ev);
 	KUNIT_ASSERT_EQ(test, migrate_async(b), 1);
 	expect_balloon_events(test, &ev, 0, 0, 0);
+	isolated_putback(&b->isolated);
 }
 
 static void managed_pages_inflate_deflate(struct kunit *test)
@@ -1493,7 +1509,10 @@ static void movable_balloon_page(struct kunit *test)
 
 static void movable_isolated_balloon_page(struct kunit *test)
 {
+	struct test_balloon *b = test->priv;
+
 	expect_movable(test, inflate_isolated(test, 1));
+	isolated_putback(&b->isolated);
 }
 
 /* movable_ops make a page movable, whether it is frozen or not. */
@@ -1774,6 +1793,7 @@ struct race {
 	atomic_t nr_arrived;
 	unsigned int nr_threads;
 	bool stop;
+	struct completion end;
 	struct racer racers[RACE_THREADS];
 };
 
@@ -1795,6 +1815,9 @@ static int racer_thread(void *data)
 
 	racer->fn(racer);
 	complete(&racer->done);
+	/* Who has isolated a page puts it back. */
+	wait_for_completion(&racer->race->end);
+	isolated_putback(&racer->isolated);
 	return 0;
 }
 
@@ -1808,6 +1831,7 @@ static struct race *race_init(struct kunit *test)
 	race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, race);
 	race->b = test->priv;
+	init_completion(&race->end);
 	race->pages = inflate_many(test, RACE_PAGES);
 	return race;
 }
@@ -1822,30 +1846,36 @@ static void race_add(struct race *race, void (*fn)(struct racer *racer))
 	isolated_init(&racer->isolated);
 }
 
-/* Run all threads to their end; they have nothing in the module after that. */
+/*
+ * Let the threads put back what they have isolated. They have nothing in the
+ * module after that, and those that were not woken up do not run at all.
+ */
+static void race_end(struct race *race)
+{
+	complete_all(&race->end);
+	for (unsigned int i = 0; i < race->nr_threads; i++)
+		if (race->racers[i].task)
+			kthread_stop_put(race->racers[i].task);
+}
+
+/* Let the threads run until they have nothing to do but to end. */
 static void race_run(struct kunit *test, struct race *race)
 {
-	unsigned int i, nr;
+	for (unsigned int i = 0; i < race->nr_threads; i++) {
+		struct racer *racer = &race->racers[i];
+		struct task_struct *task;
 
-	for (nr = 0; nr < race->nr_threads; nr++) {
-		struct racer *racer = &race->racers[nr];
-
-		racer->task = kthread_create(racer_thread, racer,
-					     "movable_ops/%u", nr);
-		if (IS_ERR(racer->task))
-			break;
-		get_task_struct(racer->task);
+		task = kthread_create(racer_thread, racer, "movable_ops/%u", i);
+		if (IS_ERR(task)) {
+			race_end(race);
+			KUNIT_FAIL_AND_ABORT(test, "cannot start threads");
+		}
+		racer->task = get_task_struct(task);
 	}
-	/* A thread that was not woken up does not run when it is stopped. */
-	if (nr == race->nr_threads) {
-		for (i = 0; i < nr; i++)
-			wake_up_process(race->racers[i].task);
-		for (i = 0; i < nr; i++)
-			wait_for_completion(&race->racers[i].done);
-	}
-	for (i = 0; i < nr; i++)
-		kthread_stop_put(race->racers[i].task);
-	KUNIT_ASSERT_EQ_MSG(test, nr, race->nr_threads, "cannot start threads");
+	for (unsigned int i = 0; i < race->nr_threads; i++)
+		wake_up_process(race->racers[i].task);
+	for (unsigned int i = 0; i < race->nr_threads; i++)
+		wait_for_completion(&race->racers[i].done);
 }
 
 static void racer_isolate(struct racer *racer)
@@ -1895,8 +1925,7 @@ static void isolate_vs_isolate(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, several, 0, "pages isolated more than once");
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, RACE_PAGES);
 
-	for (unsigned int i = 0; i < race->nr_threads; i++)
-		isolated_putback(&race->racers[i].isolated);
+	race_end(race);
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
 	expect_contents(test, RACE_PAGES, NULL, 0);
 }
@@ -1928,7 +1957,7 @@ static void isolate_vs_dequeue(struct kunit *test)
 	for (unsigned int i = 0; i < dequeuer->nr; i++)
 		KUNIT_EXPECT_FALSE(test, isolated_has(&isolator->isolated,
 						      dequeuer->dequeued[i]));
-	isolated_putback(&isolator->isolated);
+	race_end(race);
 	for (unsigned int i = 0; i < dequeuer->nr; i++) {
 		KUNIT_EXPECT_FALSE(test, page_is_isolated(info,
 							  dequeuer->dequeued[i]));
@@ -1975,6 +2004,7 @@ static void isolate_vs_release(struct kunit *test)
 	while (race->nr_threads < min(num_online_cpus(), RACE_THREADS))
 		race_add(race, racer_isolate_putback);
 	race_run(test, race);
+	race_end(race);
 
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
 	KUNIT_EXPECT_NULL(test, deflate(race->b));
@@ -2019,6 +2049,7 @@ static void migrate_vs_dequeue(struct kunit *test)
 	race_add(race, racer_migrate);
 	race_add(race, racer_dequeue);
 	race_run(test, race);
+	race_end(race);
 
 	KUNIT_EXPECT_EQ(test, race->b->info.isolated_pages, 0);
 	/* Let the balloon have all of them, to look at the contents. */
