@@ -164,6 +164,8 @@ static void wait_isolated_other(struct kunit *test)
 	inflate_isolated(test, &t->other);
 	start_waiting(test, wait_isolated);
 	expect_done(test);
+	/* As others: who has isolated a page puts it back, and not the exit. */
+	movable_ops_batch_putback(&t->batch);
 }
 
 /* The driver gets rid of the last page while the device is unregistered. */
