@@ -31,6 +31,9 @@ static inline void migrate_put_dst(struct page *page, unsigned long private)
 {
 	const struct migrate_dst *dst = (struct migrate_dst *)private;
 
+	/* Somebody else has a reference, and frees the page. */
+	if (!page)
+		return;
 	set_page_refcounted(page);
 	dst->put(page, dst->data);
 }

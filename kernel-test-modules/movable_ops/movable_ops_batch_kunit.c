@@ -29,6 +29,9 @@ struct test_batch {
 	struct balloon_dev_info info;
 	struct movable_ops_batch batch;
 	struct test_page pages[MOVABLE_OPS_BATCH_SIZE];
+	/* Allocated before, so that no page is migrated to one migrated before */
+	struct page *spare[MOVABLE_OPS_BATCH_SIZE];
+	unsigned int nr_spare;
 	/* Destinations that there are before there is no memory left */
 	unsigned int nr_dst;
 	unsigned int nr_get_dst;
@@ -59,14 +62,11 @@ static int test_migratepage(struct balloon_dev_info *info,
 static struct page *test_get_dst(struct page *src, void *data)
 {
 	struct test_batch *t = data;
-	struct page *page;
 
-	if (t->nr_get_dst == t->nr_dst)
+	if (t->nr_get_dst == t->nr_dst || !t->nr_spare)
 		return NULL;
-	page = alloc_page(GFP_HIGHUSER_MOVABLE);
-	if (page)
-		t->nr_get_dst++;
-	return page;
+	t->nr_get_dst++;
+	return t->spare[--t->nr_spare];
 }
 
 static void test_put_dst(struct page *dst, void *data)
@@ -74,7 +74,7 @@ static void test_put_dst(struct page *dst, void *data)
 	struct test_batch *t = data;
 
 	t->nr_put_dst++;
-	put_page(dst);
+	t->spare[t->nr_spare++] = dst;
 }
 
 static bool isolate(struct test_batch *t, struct page *page)
@@ -93,6 +93,13 @@ static int test_batch_init(struct kunit *test)
 	t->nr_dst = UINT_MAX;
 	test->priv = t;
 
+	while (t->nr_spare < ARRAY_SIZE(t->spare)) {
+		struct page *page = alloc_page(GFP_HIGHUSER_MOVABLE);
+
+		if (!page)
+			return -ENOMEM;
+		t->spare[t->nr_spare++] = page;
+	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++) {
 		struct page *page = device_alloc(&t->info);
 
@@ -116,6 +123,8 @@ static void test_batch_exit(struct kunit *test)
 		return;
 
 	movable_ops_batch_putback(&t->batch);
+	while (t->nr_spare)
+		put_page(t->spare[--t->nr_spare]);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t->pages); i++)
 		if (CASE_HOLDS_PAGES && t->pages[i].page)
 			put_page(t->pages[i].page);

@@ -721,7 +721,8 @@ static void migrate_one_of_three_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, isolated_nr(&b->isolated), 1);
 	KUNIT_EXPECT_EQ(test, b->info.isolated_pages, 1);
 	KUNIT_EXPECT_TRUE(test, page_is_isolated(&b->info, src[0]));
-	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[1]));
+	/* Unless the case holds it, the next one may be migrated to it. */
+	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[1]) || b->dst == src[1]);
 	KUNIT_EXPECT_TRUE(test, page_is_let_go(src[2]));
 	isolated_putback(&b->isolated);
 }
