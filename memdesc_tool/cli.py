@@ -33,7 +33,7 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "apply": Lazy("apply", "apply", "Apply the stack, or series, to a base."),
-    "bench": Lazy("bench", "bench", "Measure the tool itself."),
+    "bench": Lazy("bench", "bench", "Measure what a series costs, and the tool itself."),
     "bisect": Lazy("bisect", "bisect_command", "Find the first bad commit or patch."),
     "check": Lazy("check", "check_command", "Check a series patch by patch, as linux-mm would."),
     "cover": Lazy("cover", "cover_command", "Print the cover letter of a series."),

@@ -59,6 +59,22 @@ def tcg(machine: Qemu) -> Accelerator:
     return Accelerator("tcg", ("-accel", "tcg,thread=multi", *cpu))
 
 
+def counted(machine: Qemu) -> Accelerator:
+    """Emulation of one processor in which each instruction takes a nanosecond of the guest's
+    time (and of its TSC, of 1 GHz) and nothing else does but being idle, which is skipped.
+
+    The guest's clock and what it takes for random begin the same each time.
+    """
+    cpu = ("-cpu", machine.tcg_cpu) if machine.tcg_cpu else ()
+    args = (
+        "-accel", "tcg,thread=single", *cpu,
+        "-icount", "shift=0,align=off,sleep=off",
+        "-seed", "1",
+        "-rtc", "base=2026-01-01T00:00:00,clock=vm",
+    )  # fmt: skip
+    return Accelerator("icount", args)
+
+
 def version(machine: Qemu) -> str:
     """The first line of `qemu-system-X --version`. Raises InfraError naming the package."""
     try:

@@ -9,7 +9,8 @@ a revision has: `when = "batch"`, or `unless`, names a line of the table [condit
 `batch = { path = "mm/internal.h", has = "^struct some_batch" }`.
 
 A suite is of one kind: KUnit suites run when their kernel boots, kselftests are programs
-that kselftest's own runner runs in a virtual machine (kselftest.py).
+that kselftest's own runner runs in a virtual machine (kselftest.py), benchmarks measure
+(benchplan.py).
 """
 
 from __future__ import annotations
@@ -42,8 +43,14 @@ class Kind(Enum):
     KSELFTEST = "kselftest"
     COMMAND = "command"
     """A command of the user's, which judges a source tree by its exit status."""
+    BENCH = "bench"
+    """Measured, not judged: benchplan.py."""
     COMPILE = "compile"
     """Nothing runs: what compilers and checkers say is compared."""
+
+
+_RUNS = {Kind.BENCH: "bench kernel"}
+"""The commands that are not called as their kind."""
 
 
 class Condition(NamedTuple):
@@ -155,6 +162,7 @@ def read_suite(directory: Path) -> Suite:
         Kind.KUNIT.value: _read_kunit,
         Kind.KSELFTEST.value: _read_kselftest,
         Kind.COMMAND.value: _read_command,
+        Kind.BENCH.value: _read_bench,
     }
     kind = suite.string("kind", Kind.KUNIT.value)
     if kind not in readers:
@@ -232,6 +240,24 @@ def _read_command(top: Table, suite: Table, directory: Path) -> Suite:
         attempts=suite.integer("attempts", 1, minimum=1),
         kind=Kind.COMMAND,
         command=command,
+    )
+
+
+def _read_bench(top: Table, suite: Table, directory: Path) -> Suite:
+    suite.only(["name", "kind", "title", "arches", "kernel_args", "timeout", "config", "vm"])
+    return Suite(
+        name=suite.string("name"),
+        directory=directory,
+        title=suite.string("title"),
+        filter="",
+        configs=(suite.file("config", directory),) if "config" in suite.values else (),
+        arches=suite.strings("arches", ("x86_64",)),
+        files=_read_files(top, directory),
+        edits=_read_edits(top, directory),
+        kernel_args=suite.strings("kernel_args"),
+        timeout=suite.integer("timeout", 900, minimum=1),
+        kind=Kind.BENCH,
+        machine=suite.file("vm", directory) if "vm" in suite.values else None,
     )
 
 
@@ -345,7 +371,8 @@ def find_suites(root: Path, names: Iterable[str], kind: Kind) -> tuple[Suite, ..
         if suite.kind is not kind:
             raise UserError(
                 f"the suite {suite.name} is of the kind {suite.kind.value}",
-                f"memdesc-tool {suite.kind.value} --suite {suite.name} runs it",
+                f"memdesc-tool {_RUNS.get(suite.kind, suite.kind.value)} --suite {suite.name} "
+                "runs it",
             )
     return found
 

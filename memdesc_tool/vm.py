@@ -63,7 +63,8 @@ class VmRequest:
     for no end; source: a kernel tree whose gen_init_cpio packs the initramfs (None:
     cpio(1)); busybox: a static one for arch (None: what busybox.find() gives); terminal: an
     interactive shell on it in place of a command; on_gdb: start with the processors stopped
-    and QEMU's gdb stub open; is given the stub's socket before it starts.
+    and QEMU's gdb stub open; is given the stub's socket before it starts; accelerator: None
+    for the one that works here.
     """
 
     arch: Arch
@@ -79,6 +80,7 @@ class VmRequest:
     busybox: Path | None = None
     terminal: Terminal | None = None
     on_gdb: Callable[[Path], None] | None = None
+    accelerator: Accelerator | None = None
 
     @property
     def command_line(self) -> str:
@@ -209,8 +211,10 @@ def _boot(
     on_line: Callable[[str], None] | None,
 ) -> VmResult:
     """Boot, wait for the end, judge."""
-    tell("which accelerator works here")
-    accelerator = qemu.accelerator(machine, request.image, request.arch.kernel_args, cache)
+    accelerator = request.accelerator
+    if not accelerator:
+        tell("which accelerator works here")
+        accelerator = qemu.accelerator(machine, request.image, request.arch.kernel_args, cache)
     private = _short_directory()
     console = Console(request.log_dir / "console.log", on_line)
     console.log.write_bytes(b"")

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How the benchmark has a balloon device: it need only be initialized.
+ */
+#ifndef MM_TESTS_BENCH_DEVICE_H
+#define MM_TESTS_BENCH_DEVICE_H
+
+#include <linux/balloon.h>
+
+static inline void bench_device_init(struct balloon_dev_info *info,
+				     int (*migratepage)(struct balloon_dev_info *,
+							struct page *,
+							struct page *,
+							enum migrate_mode))
+{
+	balloon_devinfo_init(info);
+	info->migratepage = migratepage;
+	info->adjust_managed_page_count = true;
+}
+
+static inline void bench_device_exit(struct balloon_dev_info *info)
+{
+}
+
+#endif /* MM_TESTS_BENCH_DEVICE_H */
