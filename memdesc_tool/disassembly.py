@@ -21,8 +21,9 @@ MACHINES = ("x86_64", "i386")
 
 _FUNCTION = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
 _INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t(.*)$")
-_LOCKED = re.compile(r"(?:^|\s)lock\b")
-_XCHG = re.compile(r"(?:^|\s)xchg[bwlq]?\s[^#]*\(|(?:^|\s)xchg[bwlq]?\s[^#]*%[fg]s:")
+_PREFIXES = r"^(?:(?:data16|xacquire|xrelease|rex\S*|[c-gs]s) )*"
+_LOCKED = re.compile(rf"{_PREFIXES}lock\b")
+_XCHG = re.compile(rf"{_PREFIXES}xchg[bwlq]?\s+.*(?:\(|%[fg]s:)")
 _PART = re.compile(r"\.(?:cold|isra|constprop|part|llvm)(?:\.\d+)*")
 
 Counts = Mapping[str, int]
@@ -40,7 +41,8 @@ def count(lines: Iterable[str]) -> dict[str, int]:
             name = _PART.sub("", found[1])
             counts.setdefault(name, 0)
         elif name and (found := _INSTRUCTION.match(line)):
-            counts[name] += bool(_LOCKED.search(found[1]) or _XCHG.search(found[1]))
+            instruction = found[1].partition("#")[0]
+            counts[name] += bool(_LOCKED.match(instruction) or _XCHG.match(instruction))
     return counts
 
 
