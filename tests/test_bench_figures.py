@@ -72,7 +72,7 @@ def test_atomics_of_what_the_compiler_makes(tmp_path: Path) -> None:
 
 
 def test_no_object_and_no_function_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(FailedError, match="left no a.o"):
+    with pytest.raises(FailedError, match=r"left no a\.o"):
         disassembly.disassemble(tmp_path / "a.o")
     (tmp_path / "a.c").write_text("int data = 1;\n")
     subprocess.run(["gcc", "-c", "a.c"], cwd=tmp_path, check=True)

@@ -280,6 +280,15 @@ def test_a_patch_that_cannot_be_measured_is_said_and_the_next_one_is_compared(
     assert "SLOWER" not in ran.out
 
 
+def test_cycles_need_a_processor_that_boots_kernels(
+    tool: Tool, mini: MiniKernel, machine: Path
+) -> None:
+    ran = run(tool, mini, "--cycles")  # this QEMU runs no boot sector, wherever the test runs
+    assert ran.status == 3, ran.out + ran.err
+    assert "cycles are counted under KVM, and KVM boots no kernel here" in ran.err
+    assert boots(machine) == []
+
+
 def test_a_base_that_does_not_build(tool: Tool, mini: MiniKernel) -> None:
     (mini.tree.path / "lib" / "more.sh").write_text("more() {\n")
     mini.tree.commit("more")
