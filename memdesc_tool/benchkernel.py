@@ -127,8 +127,10 @@ class KernelBench:
     def _atomics(self, build_dir: Path) -> tuple[Taken, ...]:
         objects = {name: disassembly.disassemble(build_dir / name) for name in self.plan.objects}
         found = disassembly.of_path(self.plan.atomics, objects)
-        return tuple(Taken(f"{ATOMICS} {name}", name, ATOMICS, (float(number),), slower=False)
-                     for name, number in found.items())  # fmt: skip
+        return tuple(
+            Taken(f"{ATOMICS} {name}", f"atomics: {name}", ATOMICS, (float(number),), False)
+            for name, number in found.items()
+        )
 
     # -- the boots ---------------------------------------------------------------------
 

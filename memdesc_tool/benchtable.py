@@ -18,11 +18,12 @@ def table(found: Comparison) -> Iterator[str]:
     yield _line("figure", "in", "base", "at the end", "change", "spread")
     for taken in last.figures:
         old = first.get(taken.name)
-        title = f"lock in {taken.title}" if taken.unit == ATOMICS else taken.title
         unit = "" if taken.unit == ATOMICS else _short(taken.unit)
         if old:
             spread = f"{max(old.spread, taken.spread):.2%}"
-            yield _line(title, unit, _number(old), _number(taken), _change(old, taken), spread)
+            yield _line(
+                taken.title, unit, _number(old), _number(taken), _change(old, taken), spread
+            )
 
 
 def notes(found: Comparison) -> Iterator[str]:

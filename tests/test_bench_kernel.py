@@ -159,9 +159,9 @@ def test_both_ends(tool: Tool, mini: MiniKernel, machine: Path) -> None:
     table = [line.split() for line in ran.out.splitlines()]
     assert table[1] == ["walk", "a", "page", "insns/page", "410", "820", "+100.0%", "0.00%"]
     assert table[2] == ["struct", "bytes", "64", "64", "0", "0.00%"]
-    assert table[3] == ["lock", "in", "walk", "2", "1", "-50.0%", "0.00%"]
+    assert table[3] == ["atomics:", "walk", "2", "1", "-50.0%", "0.00%"]
     assert "SLOWER: walk a page: 410 -> 820 (+100.0%): patches 1 to 3\n" in ran.out
-    assert "less: walk: 2 -> 1 (-50.0%): patches 1 to 3\n" in ran.out
+    assert "less: atomics: walk: 2 -> 1 (-50.0%): patches 1 to 3\n" in ran.out
     assert ran.out.splitlines()[-1].startswith("BAD: 2 revisions, 3 boots of each, instructions: "
                                                "1 path slower")  # fmt: skip
     assert max(map(len, ran.out.splitlines()[:-1])) <= 100
@@ -179,7 +179,7 @@ def test_a_patch_is_named_and_what_is_known_is_not_run_again(
     ran = run(tool, mini, "--boots", "2", "--every")
     assert len(boots(machine)) == 8, "the ends are stored"
     assert "SLOWER: walk a page: 410 -> 820 (+100.0%): 2. lib: walk slower\n" in ran.out
-    assert "less: walk: 2 -> 1 (-50.0%): 3. lib: say bye\n" in ran.out
+    assert "less: atomics: walk: 2 -> 1 (-50.0%): 3. lib: say bye\n" in ran.out
     assert run(tool, mini, "--boots", "2", "--every").out == ran.out
     assert len(boots(machine)) == 8
     assert run(tool, mini, "--boots", "2", "--upto", "1", "--rerun").status == 0
@@ -201,6 +201,7 @@ def test_what_the_report_and_others_get(tool: Tool, mini: MiniKernel, tmp_path: 
     page = tool("report", "--project", mini.project, "--tree", mini.tree.path,
                 "--markdown", "-")  # fmt: skip
     assert page.status == 1, "no suite has run"
+    assert "`3. lib: say bye` | 820 instructions/page | 820 to 820 | 3 |" in page.out
     with open_store(tmp_path / "cache" / "results.sqlite") as store:
         kind, inputs = store.database.execute(
             "SELECT kind, inputs FROM measured WHERE kind = 'bench'").fetchone()  # fmt: skip
