@@ -13,17 +13,20 @@ _TITLE = 38
 
 
 def table(found: Comparison) -> Iterator[str]:
-    """Both ends, figure by figure: what it was, what it is, the change, the wider spread."""
+    """The first and the last revision that were measured, figure by figure: what it was, what
+    it is, the change, the wider spread.
+    """
     first, last = found.rows[0], found.rows[-1]
-    yield _line("figure", "in", "base", "at the end", "change", "spread")
+    alone = last is first
+    yield _line("figure", "in", "base", "-" if alone else f"patch {last.row.number}", "change",
+                "spread")  # fmt: skip
     for taken in last.figures:
-        old = first.get(taken.name)
         unit = "" if taken.unit == ATOMICS else _short(taken.unit)
-        if old:
+        if old := first.get(taken.name):
+            now = "-" if alone else _number(taken)
+            change = "-" if alone else _change(old, taken)
             spread = f"{max(old.spread, taken.spread):.2%}"
-            yield _line(
-                taken.title, unit, _number(old), _number(taken), _change(old, taken), spread
-            )
+            yield _line(taken.title, unit, _number(old), now, change, spread)
 
 
 def notes(found: Comparison) -> Iterator[str]:
@@ -43,8 +46,9 @@ def verdict(found: Comparison, counter: str, boots: int, threshold: float) -> st
     slower = len({change.after.name for change in found.slower})
     widest = max((one.spread for row in found.rows for one in row.figures), default=0.0)
     paths = "1 path" if slower == 1 else f"{slower} paths"
+    rows = "1 revision" if len(found.rows) == 1 else f"{len(found.rows)} revisions"
     return (
-        f"{found.word}: {len(found.rows)} revisions, {boots} boots of each, {counter}: "
+        f"{found.word}: {rows}, {boots} boots of each, {counter}: "
         f"{paths} slower by more than {threshold:.1%}; widest spread {widest:.3%}"
     )
 

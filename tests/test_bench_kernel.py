@@ -290,6 +290,13 @@ def test_cycles_need_a_processor_that_boots_kernels(
     assert boots(machine) == []
 
 
+def test_the_base_alone(tool: Tool, mini: MiniKernel) -> None:
+    ran = run(tool, mini, "--upto", "0")
+    assert ran.status == 0, ran.out + ran.err
+    assert ran.out.splitlines()[1].split()[-4:] == ["410", "-", "-", "0.00%"]
+    assert ran.out.splitlines()[-1].startswith("GOOD: 1 revision, ")
+
+
 def test_a_base_that_does_not_build(tool: Tool, mini: MiniKernel) -> None:
     (mini.tree.path / "lib" / "more.sh").write_text("more() {\n")
     mini.tree.commit("more")
