@@ -1,4 +1,4 @@
-"""The benchmark of this project on the real kernel, in the real QEMU: about half an hour, and so
+"""The benchmark of this project on the real kernel, in the real QEMU: some twenty minutes, and so
 asked for with MEMDESC_TOOL_TEST_BENCH=1.
 """
 
