@@ -35,6 +35,7 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
         (("--commits", "30", "--bad-rate", "1", "--good-rate", "0", "--trials", "2"), 0),
     ),
     # The mini kernel has no kunit.py; it is applied and built all the same.
+    "bench kernel": ((BOTH, 2),),
     "bench walk": (((*BOTH, "--place", MAIL), None),),
     # What is good there was bad before, which is found out by building and running both.
     "bisect": (((*BOTH, "--good", "main", "--bad", "work", "--suite", "kunit:counting"), None),),
