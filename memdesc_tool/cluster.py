@@ -17,7 +17,7 @@ from typing import Any
 from memdesc_tool import parcel
 from memdesc_tool.cache import Cache, open_cache
 from memdesc_tool.cells import Column, Row, Trouble
-from memdesc_tool.console import Progress
+from memdesc_tool.console import Progress, warn
 from memdesc_tool.errors import InfraError, ToolError, UserError
 from memdesc_tool.lane import Bench, Lane, Meter, Stopped
 from memdesc_tool.parcel import Filled, Job, Pack
@@ -93,6 +93,7 @@ class Cluster:
     def __init__(self, client: Any, bench: Bench, jobs: int | None) -> None:
         self._client, self._bench, self._jobs = client, bench, jobs
         self._packs: dict[str, Pack] = {}
+        self._passed_over: set[str] = set()
 
     def walk(self, lanes: Sequence[tuple[Column, Lane]], progress: Progress) -> list[Trouble]:
         """Have the columns walked; what is found is stored. Returns what could not be.
@@ -179,9 +180,12 @@ class Cluster:
         """What the function returns at each worker that is still there when it has ended."""
         said = self._client.run(function, *args, workers=workers, on_error="return")
         gone = (OSError, TimeoutError)
-        for answer in said.values():
+        for worker, answer in said.items():
             if isinstance(answer, Exception) and not isinstance(answer, gone):
                 raise answer
+            if isinstance(answer, gone) and worker not in self._passed_over:
+                self._passed_over.add(worker)
+                warn(f"the worker at {worker} gets no job: {answer or type(answer).__name__}")
         return {worker: answer for worker, answer in said.items() if not isinstance(answer, gone)}
 
     def _take(self, one: _Flying) -> list[Trouble]:

@@ -165,6 +165,7 @@ def test_a_worker_that_hangs_already_is_passed_over(
         try:
             ran = regress(tool, mini, "--scheduler", scheduler)
             assert ran.status == 1, ran.err
+            assert "gets no job" in ran.err
             assert "2 regressed" in ran.out
         finally:
             for one in (first, second):
