@@ -211,6 +211,22 @@ def on_demand(variable: str, cost: str, seconds: int) -> list[pytest.MarkDecorat
     ]
 
 
+def install_qemu(directory: Path, monkeypatch: pytest.MonkeyPatch, guest: str) -> Path:
+    """A QEMU for x86_64 (fakeqemu.py) in a new directory, first in $PATH, that runs this guest.
+
+    Returns the guest's file, which tests may change.
+    """
+    directory.mkdir()
+    program = directory / "qemu-system-x86_64"
+    text = Path(__file__).with_name("fakeqemu.py").read_text()
+    program.write_text(text.replace("/usr/bin/env python3", sys.executable, 1))
+    program.chmod(0o755)
+    path = directory / "guest.py"
+    path.write_text(guest)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    return path
+
+
 def kernel_clone(name: str) -> tuple[GitTree, Base]:
     """A user's own tree of 7.3 with nothing checked out, and the base that it is a clone of.
 

@@ -5,14 +5,13 @@ whose guest runs the benchmark's script on it.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from memdesc_tool.measured import read_figures
 from memdesc_tool.results import open_store
-from tests.conftest import Ran, Tool
+from tests.conftest import Ran, Tool, install_qemu
 from tests.minikernel import COUNT, MiniKernel, make_mini
 
 MAKEFILE = """
@@ -119,16 +118,7 @@ def mini(tmp_path: Path) -> MiniKernel:
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A QEMU for x86_64 first in $PATH; returns its guest, which tests may change."""
-    directory = tmp_path / "qemu"
-    directory.mkdir()
-    program = directory / "qemu-system-x86_64"
-    text = Path(__file__).with_name("fakeqemu.py").read_text()
-    program.write_text(text.replace("/usr/bin/env python3", sys.executable, 1))
-    program.chmod(0o755)
-    guest = directory / "guest.py"
-    guest.write_text(GUEST)
-    monkeypatch.setenv("PATH", str(directory), prepend=":")
-    return guest
+    return install_qemu(tmp_path / "qemu", monkeypatch, GUEST)
 
 
 def run(tool: Tool, mini: MiniKernel, *args: str | Path) -> Ran:

@@ -9,14 +9,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from memdesc_tool import arch, kselftest
 from memdesc_tool.errors import InfraError, UserError
-from tests.conftest import ROOT, Ran, Tool, run_here
+from tests.conftest import ROOT, Ran, Tool, install_qemu, run_here
 from tests.minikernel import FIXED, STEPS, MiniKernel, make_mini
 
 MAKEFILE = """
@@ -151,16 +150,7 @@ def mini(tmp_path: Path) -> MiniKernel:
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A QEMU for x86_64 first in $PATH; returns its guest, which tests may change."""
-    directory = tmp_path / "qemu"
-    directory.mkdir()
-    program = directory / "qemu-system-x86_64"
-    text = Path(__file__).with_name("fakeqemu.py").read_text()
-    program.write_text(text.replace("/usr/bin/env python3", sys.executable, 1))
-    program.chmod(0o755)
-    guest = directory / "guest.py"
-    guest.write_text(GUEST)
-    monkeypatch.setenv("PATH", str(directory), prepend=":")
-    return guest
+    return install_qemu(tmp_path / "qemu", monkeypatch, GUEST)
 
 
 def run(tool: Tool, mini: MiniKernel, *args: str | Path) -> Ran:
