@@ -316,6 +316,8 @@ put:
 	:: atomic { locked[src] -> goto failed }
 	fi;
 #endif
+	/* zpdesc_trylock() of the destination: nobody else has found it so far */
+	atomic { assert(!locked[dst]); locked[dst] = true };
 	/* __zs_page_migrate(): get_zspage(), and what happens under class->lock */
 	assert(has_zspage[src] && exists && !pool_gone);
 	if
@@ -341,6 +343,7 @@ put:
 #endif
 	:: skip					/* zspage_write_trylock(): -EBUSY */
 	fi;
+	locked[dst] = false;			/* zpdesc_unlock() */
 #ifndef WITHOUT_MIGRATE_LOCK
 	locked[src] = false;			/* zpdesc_unlock() */
 #endif
