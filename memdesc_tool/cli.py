@@ -143,17 +143,26 @@ def main() -> NoReturn:
         sys.stderr.close()
         status = ExitStatus.FAILED
     except OSError as error:
-        if error.errno not in (*MACHINE, errno.ENAMETOOLONG):
+        misused = error.errno == errno.ENAMETOOLONG or _no_directory()
+        if not misused and error.errno not in MACHINE:
             raise
-        name = str(error.filename or "a file")
+        name = str(error.filename or ("the working directory" if misused else "a file"))
         err.print(f"memdesc-tool: {name[:200]}: {error.strerror}", markup=False, soft_wrap=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             err.print(f"  {NO_SPACE_HINT}", markup=False, soft_wrap=True)
-        too_long = error.errno == errno.ENAMETOOLONG
-        status = ExitStatus.USAGE if too_long else ExitStatus.INFRA
+        status = ExitStatus.USAGE if misused else ExitStatus.INFRA
     if bisecting and status in (ExitStatus.USAGE, ExitStatus.INFRA, ExitStatus.INTERRUPTED):
         status = ExitStatus.BISECT_ABORT
     sys.exit(int(status))
+
+
+def _no_directory() -> bool:
+    """Whether the working directory was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:

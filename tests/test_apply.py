@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -305,3 +306,12 @@ def test_an_argument_that_no_file_can_have(tool: Tool, project: Path) -> None:
     assert ran.status == 2
     assert "File name too long" in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_a_working_directory_that_was_removed(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    run = f"rmdir '{here}' && exec {shlex.quote(sys.executable)} -m memdesc_tool.cli apply"
+    ran = subprocess.run(["sh", "-c", run], cwd=here, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr == "memdesc-tool: the working directory: No such file or directory\n"

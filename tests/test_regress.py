@@ -241,3 +241,12 @@ def test_wrong_use_is_one_line_and_status_2(
     assert ran.status == 2
     assert problem in ran.err
     assert len(ran.err.strip().splitlines()) <= 2
+
+
+def test_a_project_that_goes_away(tool: Tool, mini: MiniKernel) -> None:
+    mini.make_series((STEPS[0][0], f"rm -rf '{mini.project}'\n{STEPS[0][1]}"), *STEPS[1:])
+    ran = regress(tool, mini)
+    assert ran.status == 2
+    assert ran.err.startswith(f"memdesc-tool: cannot read {mini.project}/kernel-test-modules/")
+    assert ran.err.endswith(": No such file or directory\n")
+    assert len(ran.err.splitlines()) == 1
