@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from memdesc_tool.apply import apply_stack
 from memdesc_tool.cache import open_cache
 from memdesc_tool.console import Progress
+from memdesc_tool.series import read_stack
 from memdesc_tool.tree import Base, resolve
-from tests.conftest import kernel_clone
+from memdesc_tool.workspace import open_workspace
+from tests.conftest import ROOT, kernel_clone
 from tests.conftest import run_here as run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(2400)]
@@ -86,6 +89,23 @@ def test_the_series_is_what_its_sources_give(base: Base) -> None:
     ran = run("generate", "--tree", base.name, "--check")
     assert ran.status == 0, ran.out + ran.err
     assert "unchanged" in ran.out
+
+
+def test_the_patches_say_what_they_change(base: Base) -> None:
+    """Each applies where it says, to the blobs that it names: mail of them gives them again."""
+
+    def places(diff: str) -> list[str]:
+        return re.findall(r"^(?:index [0-9a-f]{40}\.\.[0-9a-f]{40}|@@ [-+,0-9 ]+ @@)", diff, re.M)
+
+    progress = Progress()
+    patches = read_stack(ROOT / "patches").patches
+    with open_workspace(open_cache(), base, progress) as workspace:
+        applied = apply_stack(workspace, base.commit, patches, progress)
+        assert len(applied) == len(patches)
+        for patch, commit in zip(patches, [one.commit for one in applied], strict=True):
+            diff = workspace.scratch.run("diff-tree", "-p", "--full-index", commit)
+            assert places(diff)
+            assert places(patch.patch.path.read_text()) == places(diff), patch.patch.subject
 
 
 def test_a_series_that_is_not_ours(tmp_path: Path) -> None:
