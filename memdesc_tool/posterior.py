@@ -23,6 +23,8 @@ Counts = npt.NDArray[np.int64]
 
 GROUPS = 192
 """Into so many groups of like probability the candidates are taken to choose the next test."""
+WORTH = 0.02
+"""A test is worth a look at no other if it promises this part of what is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -186,18 +188,19 @@ def choose(
     """The testable point, or the good end, that promises most bits for its cost.
 
     The candidates are taken in groups that follow one another, and points near each group
-    are looked at; where none of these promises anything, all points are.
+    are looked at; where none of these promises a good part of what is to be known, all are.
     """
     groups, starts = _groups(probabilities)
     weight = np.add.reduceat(probabilities, starts)
     bad, good = when_bad[groups], when_good[groups]
+    doubt = -float(weight @ np.log2(np.maximum(weight, 1e-300)))
     points = _points(history, testable, groups)
     for some in (points, np.flatnonzero(testable)):
         tried = np.append(some, GOOD)
-        worth = _gains(history, tried, groups, weight, bad, good) / costs[tried]
-        if worth.max() > 1e-9:
+        gains = _gains(history, tried, groups, weight, bad, good)
+        if gains.max() > WORTH * doubt:
             break
-    return int(tried[worth.argmax()])
+    return int(tried[(gains / costs[tried]).argmax()])
 
 
 def _groups(probabilities: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

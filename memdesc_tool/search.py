@@ -28,7 +28,7 @@ MARGIN = 0.5
 """The search goes on until what is left of doubt is this part of what the confidence allows:
 the priors are not those of the failure at hand, least of all where it happens seldom."""
 
-EXTRA_RUNS = 5
+EXTRA_RUNS = 6
 """Where nothing is flaky, so many runs beyond the logarithm of the candidates to be surer than
 the confidence asks."""
 

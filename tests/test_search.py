@@ -112,6 +112,16 @@ def test_simulated_histories(p: float) -> None:
     assert figures.median <= {1.0: 13, 0.5: 44.5, 0.3: 79}[p]
 
 
+def test_a_test_that_tells_little_is_not_made_for_ever() -> None:
+    """Found by `bench bisect`: what tells the last two candidates apart is near neither, by index.
+
+    The candidate itself promised next to nothing, and was run until the trial was given up.
+    """
+    outcome = bisectbench.ours(make_trial(Setting(3000, 0.5, 0.0), 23))
+    assert outcome.right
+    assert outcome.runs < 300
+
+
 def test_a_fluke_on_the_good_side_does_not_mislead() -> None:
     setting = Setting(300, 1.0, 0.02, unbuildable=0)
     outcomes = [bisectbench.ours(make_trial(setting, number)) for number in range(10)]
