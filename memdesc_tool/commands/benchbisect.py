@@ -63,9 +63,9 @@ def bisect_command(
 ) -> None:
     """Bisect simulated histories with merges, and compare with git-bayesect if it is installed.
 
-    Exit status 1 where the answers of a setting are right less often than the confidence, or
-    a failure that always happens takes more than log2(commits) + 8 runs with a verdict, the
-    logarithm rounded up.
+    Exit status 1 where the answers of a setting are right less often than the confidence, the
+    median of the runs with a verdict is above git-bayesect's, or a failure that always happens
+    takes more than log2(commits) + 8 of them.
     """  # fmt: skip
     context: Context = click_context.obj
     other = _bayesect()
@@ -77,7 +77,7 @@ def bisect_command(
                 setting = Setting(commits, when_bad, when_good, unbuildable, confidence)
                 with context.progress.step(str(setting)) as tell:
                     mine, theirs = _run(setting, trials, other, tell)
-                enough = mine.right >= confidence and _short(setting, mine)
+                enough = mine.right >= confidence and _short(setting, mine, theirs)
                 good = good and enough
                 out.print(_line(setting, mine, theirs, enough), markup=False)
     if not good:
@@ -100,9 +100,11 @@ def _run(
     return bisectbench.figures(mine), bisectbench.figures(theirs) if theirs else None
 
 
-def _short(setting: Setting, mine: Figures) -> bool:
+def _short(setting: Setting, mine: Figures, theirs: Figures | None) -> bool:
+    if theirs and mine.median > theirs.median:
+        return False
     sure = setting.when_bad == 1 and setting.when_good == 0
-    return not sure or mine.most <= math.ceil(math.log2(setting.commits)) + 8
+    return not sure or mine.most <= math.log2(setting.commits) + 8
 
 
 def _line(setting: Setting, mine: Figures, theirs: Figures | None, enough: bool) -> str:
