@@ -158,6 +158,10 @@ def _sparse_pattern(file: str) -> str:
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", file)
 
 
+READING = "-reading"
+"""Ends the name of the workspace of commands that only look at what is stored."""
+
+
 def workspace_key(repository: Path) -> str:
     """The directory name that stands for a repository: stable, and readable."""
     real = repository.resolve()
@@ -167,9 +171,14 @@ def workspace_key(repository: Path) -> str:
 
 
 @contextmanager
-def open_workspace(cache: Cache, base: HasRepository, progress: Progress) -> Iterator[Workspace]:
-    """The workspace of a base, locked while the body runs; another user is waited for."""
-    key = workspace_key(base.repository)
+def open_workspace(
+    cache: Cache, base: HasRepository, progress: Progress, *, reading: bool = False
+) -> Iterator[Workspace]:
+    """The workspace of a base, locked while the body runs; another user is waited for.
+
+    reading: one beside it, for who builds nothing and is not to wait for who does.
+    """
+    key = workspace_key(base.repository) + (READING if reading else "")
     with cache.lock(f"work-{key}", on_wait=progress.note):
         sweep(cache.work / key / "scratch.git")
         scratch = scratch_repository(cache.work / key / "scratch.git", base.repository)

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
+from memdesc_tool.cache import open_cache
 from memdesc_tool.cells import Strategy
 from memdesc_tool.excerpt import CHARACTERS, HEAD_BYTES, TAIL_BYTES, TAIL_LINES, read_excerpt
 from memdesc_tool.project import Project
 from memdesc_tool.reporttext import cell, code, fence, plain
 from memdesc_tool.requirements import read_requirements
 from memdesc_tool.results import key_of, open_store
+from memdesc_tool.workspace import workspace_key
 from tests.conftest import ROOT, Tool
 from tests.fakekbuild import make_kbuild, make_range
 from tests.minikernel import make_mini
@@ -104,6 +106,16 @@ def test_a_good_series(good: Reported, tmp_path: Path) -> None:
         " counting/um passed" in rows  # fmt: skip
     assert reported.mini.tree.state() == before
     assert "| `2. lib: count right` | 3 passed, 1 fixed here |" in (tmp_path / "r.md").read_text()
+
+
+def test_it_does_not_wait_for_a_walk(good: Reported, tmp_path: Path) -> None:
+    """Whoever builds on the same tree holds this lock, for hours sometimes."""
+    held = f"work-{workspace_key(good.mini.tree.path / '.git')}"
+    with open_cache(good.cache).lock(held), open_cache(good.cache).try_lock(held) as free:
+        assert not free
+        ran = good.run("report", "-o", tmp_path / "r.html")
+    assert ran.status == 0, ran.err
+    assert "waiting" not in ran.err
 
 
 def test_every_cell_leads_to_its_log(bad: Reported, tmp_path: Path) -> None:

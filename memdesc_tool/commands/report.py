@@ -93,7 +93,7 @@ def _gather(context: Context, options: Options) -> Overview:
     known = read_known(project.patches) if project else ()
     wanted = read_requirements(project) if project else ()
     with (
-        open_workspace(context.cache, base, context.progress) as workspace,
+        open_workspace(context.cache, base, context.progress, reading=True) as workspace,
         open_store(context.cache.results) as store,
     ):
         rows = rows_of(workspace, stack, base, options, context.progress)
