@@ -258,7 +258,9 @@ class Scanner:
             current.where = found["name"]
         elif found := _FRAME.match(words):
             if not current.done:
-                self._frame(current, found["name"], found["doubt"] is not None)
+                # Nobody returns to the start of a function: a pointer to it, no frame.
+                name = "" if found["doubt"] and "+0x0/" in found[0] else found["name"]
+                self._frame(current, name, found["doubt"] is not None)
         elif not _TRACE.match(words):
             if current.sure is not None or current.doubtful is not None:
                 current.done = True
@@ -277,7 +279,7 @@ class Scanner:
         else:
             current.sure = current.sure or []
             frames = current.sure
-        if not self._rules.skip.match(name) and len(frames) < 32:
+        if name and not self._rules.skip.match(name) and len(frames) < 32:
             frames.append(name)
 
     def _end(self) -> None:

@@ -308,6 +308,24 @@ def test_unreliable_frames_count_only_where_there_are_no_others() -> None:
     assert one(head + " [<60071c23>] sure+0x1/0x2\n").frames == ("sure",)
 
 
+def test_pointers_to_functions_are_no_frames() -> None:
+    """User Mode Linux shows all that looks like one on its stack, and helpers of printk."""
+    text = (
+        "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:623\n"
+        "CPU: 1 UID: 0 PID: 33 Comm: kunit_try_catch Tainted: G        W        N  7.3.4 #1\n"
+        "Call Trace:\n"
+        " [<600662d0>] ? um_set_signals+0x0/0x90\n"
+        " [<6010fec0>] ? __printk_cpu_sync_try_get+0x0/0x60\n"
+        " [<60052e26>] ? dump_stack_lvl+0xd9/0x108\n"
+        " [<60069950>] ? uml_curr_cpu+0x8/0x10\n"
+        " [<601195ad>] ? nbcon_cpu_emergency_exit+0x4d/0x130\n"
+        " [<6002aa31>] ? __might_resched.cold+0x20/0x41\n"
+        " [<600ae300>] ? kthread_do_exit+0x0/0xc0\n"
+        " [<604f0c20>] ? __mutex_lock+0x80/0x1310\n"
+    )
+    assert one(text).fingerprint == "atomic:__mutex_lock"
+
+
 def test_a_flood_is_bounded() -> None:
     scanner = Scanner()
     for number in range(MAX_SPLATS + 5):
