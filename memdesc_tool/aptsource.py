@@ -9,11 +9,8 @@ needed.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import re
-import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,12 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from memdesc_tool.console import Progress
+from memdesc_tool.distribution import Distribution, Suite, family
+from memdesc_tool.download import sha256_of
 from memdesc_tool.errors import CommandError, CommandTimeout, InfraError
 from memdesc_tool.process import Finished, capture, reading, run_logged, tail_of
 from memdesc_tool.tarball import decompressed
-from memdesc_tool.tomlfile import Table, read_toml
 
-DISTRIBUTIONS = Path(__file__).with_name("data") / "distributions.toml"
 SOURCE_TARBALL = re.compile(r"usr/src/.*linux-.*source-[^/]*\.tar(\.[a-z0-9]+)?$")
 UPDATE_SECONDS = 600
 DOWNLOAD_SECONDS = 3600
@@ -43,38 +40,6 @@ Acquire::AllowInsecureRepositories "false";
 Acquire::Retries "3";
 APT::Get::AllowUnauthenticated "false";
 """
-
-
-@dataclass(frozen=True, order=True)
-class Suite:
-    """A suite of a mirror: the repository's URI as apt has it, and the name."""
-
-    uri: str
-    name: str
-
-    @property
-    def stem(self) -> str:
-        """The release that it belongs to: "trixie" of "trixie-backports"."""
-        return re.split("[-/]", self.name, maxsplit=1)[0]
-
-    def of(self, codename: str) -> Suite:
-        """The suite of the same kind of another release: "trixie-backports" of "trixie".
-
-        codename as Release files have it: with a pocket in Debian, without in Ubuntu.
-        """
-        return Suite(self.uri, codename.partition("-")[0] + self.name.removeprefix(self.stem))
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A distribution that this machine runs or descends from (data/distributions.toml)."""
-
-    name: str
-    codename: str
-    keyring: Path | None
-    aliases: tuple[str, ...]
-    pockets: tuple[str, ...]
-    packages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,60 +65,6 @@ class Package:
             f"{self.distribution} package {self.name} {self.version} ({self.suite}): "
             f"Linux {self.upstream} with {self.distribution}'s patches"
         )
-
-
-def distribution(os_release: dict[str, str]) -> Distribution | None:
-    """The distribution that os_release (fields of os-release(5)) describes, if it is known."""
-    table = read_toml(DISTRIBUTIONS, "the list of distributions")
-    for name in (os_release.get("ID", ""), *os_release.get("ID_LIKE", "").split()):
-        if name in table.values:
-            return _distribution(table.table(name), os_release)
-    return None
-
-
-def _distribution(table: Table, os_release: dict[str, str]) -> Distribution:
-    keyring = Path(table.string("keyring"))
-    ubuntu = os_release.get("UBUNTU_CODENAME")
-    codename = ubuntu if table.name == "ubuntu" and ubuntu else os_release.get("VERSION_CODENAME")
-    return Distribution(
-        name=table.string("name"),
-        codename=codename or "",
-        keyring=keyring if keyring.exists() else None,
-        aliases=table.strings("aliases"),
-        pockets=table.strings("pockets"),
-        packages=table.strings("packages"),
-    )
-
-
-def this_distribution() -> Distribution | None:
-    """The distribution of this machine, if it has apt and is known."""
-    if not all(map(shutil.which, ("apt-get", "apt-cache", "dpkg", "dpkg-deb"))):
-        return None
-    try:
-        return distribution(platform.freedesktop_os_release())
-    except OSError:
-        return None
-
-
-def family(
-    configured: Iterable[Suite], distro: Distribution, codenames: Iterable[str]
-) -> list[Suite]:
-    """The suites to ask: those configured that are the distribution's, then its others.
-
-    codenames: releases known besides the machine's own. Sites that have nothing of the
-    distribution's (a vendor's repository) are left out.
-    """
-    stems = dict.fromkeys((distro.codename, *codenames, *distro.aliases))
-    own = [suite for suite in configured if suite.stem in stems]
-    sites = dict.fromkeys(suite.uri for suite in own if suite.name == suite.stem)
-    wanted = [
-        Suite(site, f"{stem}{pocket}")
-        for site in sites
-        for stem in stems
-        if stem
-        for pocket in ("", *(f"-{pocket}" for pocket in distro.pockets))
-    ]
-    return list(dict.fromkeys([*own, *wanted]))
 
 
 @dataclass(frozen=True)
@@ -196,7 +107,7 @@ class Apt:
         target.mkdir(parents=True, exist_ok=True)
         with progress.step(f"downloading {package.name} {package.version}") as tell:
             for path in target.glob("*.deb"):
-                if path.stat().st_size == package.size and _sha256(path) == package.sha256:
+                if path.stat().st_size == package.size and sha256_of(path) == package.sha256:
                     return path
                 path.unlink()
             total = package.size / 1e6
@@ -210,7 +121,7 @@ class Apt:
             done = self._apt_logged("download", f"{package.name}={package.version}", cwd=target,
                                     log=log, timeout=DOWNLOAD_SECONDS, on_tick=on_tick)  # fmt: skip
             found = list(target.glob("*.deb"))
-            if done.status or len(found) != 1 or _sha256(found[0]) != package.sha256:
+            if done.status or len(found) != 1 or sha256_of(found[0]) != package.sha256:
                 raise CommandError(["apt-get", "download"], done.status, tail=tail_of(log), log=log)
         for index in self.directory.glob("*pkgcache.bin"):
             index.unlink()  # 200 MB that apt makes again when it needs them
@@ -393,11 +304,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:  # moved to its place in the meantime
         return 0
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import struct
 import tempfile
 from pathlib import Path
 
-from memdesc_tool import aptsource, process
+from memdesc_tool import distribution, process
 from memdesc_tool.aptsource import Apt
 from memdesc_tool.arch import Arch
 from memdesc_tool.cache import Cache
@@ -58,7 +58,7 @@ def provide(arch: Arch, chosen: Path | None, cache: Cache, progress: Progress) -
         return found
     if arch.is_native:
         raise InfraError("there is no static busybox here", f"apt install {PACKAGE}")
-    distro = aptsource.this_distribution()
+    distro = distribution.this_distribution()
     if not distro or not arch.debian:
         raise InfraError(f"there is no busybox for {arch.name}", "name a static one with --busybox")
     with cache.lock("apt", on_wait=progress.note):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from memdesc_tool import aptsource, arch, process, qemu
+from memdesc_tool import arch, distribution, process, qemu
 from memdesc_tool.cache import Cache, human_size
 from memdesc_tool.errors import CommandError, InfraError
 from memdesc_tool.tomlfile import read_toml
@@ -194,7 +194,7 @@ def memory() -> Finding:
 
 def source_packages() -> Finding:
     """Whether releases can come from the distribution."""
-    distro = aptsource.this_distribution()
+    distro = distribution.this_distribution()
     if distro:
         return Finding(
             "releases", Status.OK, f"through apt ({distro.name}), kernel.org", "tree get"

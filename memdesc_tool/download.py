@@ -83,7 +83,7 @@ def download(
     _insist(
         url, lambda: _attempt(url, part, patience, need_space, tell), lambda: _size(part), patience
     )
-    if resumed and _digest(part) != sha256:
+    if resumed and sha256_of(part) != sha256:
         # The old beginning may be of another file: once more from the start.
         part.unlink()
         _insist(
@@ -92,7 +92,7 @@ def download(
             lambda: _size(part),
             patience,
         )
-    if _digest(part) != sha256:
+    if sha256_of(part) != sha256:
         part.unlink()
         raise InfraError(f"{url} does not have the checksum that the server lists for it")
     part.replace(target)
@@ -209,7 +209,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _digest(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The digest of a file in hex; "" where there is none."""
     if not path.exists():
         return ""
     with path.open("rb") as stream:

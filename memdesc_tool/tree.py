@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-from memdesc_tool import aptsource, release
+from memdesc_tool import aptsource, distribution, release
 from memdesc_tool.cache import Cache, write_atomic
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError, UserError
@@ -252,7 +252,7 @@ def _archive(
     name: str, cache: Cache, downloads: Path, progress: Progress, sourcing: Sourcing
 ) -> _Archive:
     reason = "this machine has no apt that is known"
-    distro = aptsource.this_distribution()
+    distro = distribution.this_distribution()
     if distro and sourcing.source != Source.KERNEL_ORG:
         apt = aptsource.Apt(cache.apt, distro)
         try:

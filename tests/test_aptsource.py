@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import aptsource, tree
-from memdesc_tool.aptsource import Apt, Distribution, Suite, family
+from memdesc_tool import aptsource, distribution, tree
+from memdesc_tool.aptsource import Apt
 from memdesc_tool.cache import Cache
 from memdesc_tool.console import Progress
+from memdesc_tool.distribution import Distribution, Suite, family
 from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.git import Git
 
 pytestmark = pytest.mark.skipif(
-    aptsource.this_distribution() is None, reason="no apt of a known distribution here"
+    distribution.this_distribution() is None, reason="no apt of a known distribution here"
 )
 
 
@@ -284,7 +285,7 @@ def test_a_tree_from_a_package_says_what_it_is(
     apt: Apt, archive: Archive, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive.suite("old", "old", ("linux-source-7.3", "7.3.4-1"))
-    monkeypatch.setattr(aptsource, "this_distribution", lambda: apt.distro)
+    monkeypatch.setattr(distribution, "this_distribution", lambda: apt.distro)
     base = tree.resolve("7.3", cache, Progress())
     assert (
         base.origin
@@ -300,7 +301,7 @@ def test_too_little_space_is_said_before_the_download(
     apt: Apt, archive: Archive, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive.suite("old", "old", ("linux-source-7.3", "7.3.4-1"))
-    monkeypatch.setattr(aptsource, "this_distribution", lambda: apt.distro)
+    monkeypatch.setattr(distribution, "this_distribution", lambda: apt.distro)
     usage = shutil.disk_usage(cache.root)
     size = next((archive.root / "pool").glob("*.deb")).stat().st_size
     monkeypatch.setattr(tree, "LISTS_BYTES", 0)
@@ -314,7 +315,7 @@ def test_too_little_space_is_said_before_the_download(
 def test_a_release_that_apt_has_not_is_sought_at_kernel_org(
     apt: Apt, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aptsource, "this_distribution", lambda: apt.distro)
+    monkeypatch.setattr(distribution, "this_distribution", lambda: apt.distro)
     monkeypatch.delenv("MEMDESC_TOOL_KERNEL_KEYRING", raising=False)
     with pytest.raises(UserError, match=r"no keyring .* and the Test mirror .* has no"):
         tree.resolve("7.3", cache, Progress())
@@ -344,13 +345,13 @@ def test_suites_of_other_vendors_are_not_asked() -> None:
 
 
 def test_distributions_are_told_by_os_release() -> None:
-    debian = aptsource.distribution({"ID": "debian", "VERSION_CODENAME": "bookworm"})
+    debian = distribution.distribution({"ID": "debian", "VERSION_CODENAME": "bookworm"})
     assert debian
     assert (debian.name, debian.codename) == ("Debian", "bookworm")
-    mint = aptsource.distribution(
+    mint = distribution.distribution(
         {"ID": "mint", "ID_LIKE": "ubuntu debian", "VERSION_CODENAME": "wilma",
          "UBUNTU_CODENAME": "noble"}
     )  # fmt: skip
     assert mint
     assert (mint.name, mint.codename) == ("Ubuntu", "noble")
-    assert aptsource.distribution({"ID": "fedora"}) is None
+    assert distribution.distribution({"ID": "fedora"}) is None

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import aptsource, arch, busybox
-from memdesc_tool.aptsource import Distribution
+from memdesc_tool import arch, busybox, distribution
 from memdesc_tool.cache import Cache
 from memdesc_tool.console import Progress
+from memdesc_tool.distribution import Distribution
 from memdesc_tool.errors import InfraError, UserError
 from tests.test_aptsource import Archive, archive, key
 
@@ -51,7 +51,7 @@ def test_one_that_no_distribution_has_is_named_by_the_user(cache: Cache) -> None
 def mirror(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """A mirror of this machine's distribution that has packages of arm64 only."""
     distro = Distribution("Test", "old", archive.keyring, (), (), ())
-    monkeypatch.setattr(aptsource, "this_distribution", lambda: distro)
+    monkeypatch.setattr(distribution, "this_distribution", lambda: distro)
     return archive
 
 

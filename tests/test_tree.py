@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import aptsource, tree
+from memdesc_tool import distribution, tree
 from memdesc_tool.cache import Cache
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import UserError
@@ -147,7 +147,7 @@ def test_a_cached_release_is_found_without_apt_or_network(
     put(cache, "7.3", minitree)
     monkeypatch.setenv("PATH", str(Path(capture(["which", "git"], cwd=Path("/")).output).parent))
     monkeypatch.setenv("MEMDESC_TOOL_KERNEL_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(aptsource, "this_distribution", lambda: pytest.fail("apt was asked"))
+    monkeypatch.setattr(distribution, "this_distribution", lambda: pytest.fail("apt was asked"))
     base = resolve("7.3", cache)
     assert (base.name, base.users, base.origin) == ("7.3", False, "Linux 7.3, a test")
     assert resolve("v7.3", cache) == base
@@ -222,7 +222,9 @@ def test_tree_get_says_what_a_tree_is(minitree: GitTree, tool: Tool) -> None:
 
 
 @pytest.mark.kernel
-@pytest.mark.skipif(aptsource.this_distribution() is None, reason="no apt of a known distribution")
+@pytest.mark.skipif(
+    distribution.this_distribution() is None, reason="no apt of a known distribution"
+)
 def test_a_real_release_through_apt_survives_a_kill(cache: Cache, tmp_path: Path) -> None:
     """7.3 from this machine's mirror; killed within the import, the next call goes on."""
     argv = [sys.executable, "-m", "memdesc_tool.cli", "tree", "get", "7.3", "--from", "apt"]
