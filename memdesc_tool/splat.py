@@ -258,9 +258,7 @@ class Scanner:
             current.where = found["name"]
         elif found := _FRAME.match(words):
             if not current.done:
-                # Nobody returns to the start of a function: a pointer to it, no frame.
-                name = "" if found["doubt"] and "+0x0/" in found[0] else found["name"]
-                self._frame(current, name, found["doubt"] is not None)
+                self._frame(current, found)
         elif not _TRACE.match(words):
             if current.sure is not None or current.doubtful is not None:
                 current.done = True
@@ -271,15 +269,18 @@ class Scanner:
                 return
         current.quiet = 0
 
-    def _frame(self, current: _Current, name: str, doubt: bool) -> None:
-        name = _plain(name)
+    def _frame(self, current: _Current, found: re.Match[str]) -> None:
+        name = _plain(found["name"])
+        doubt = found["doubt"] is not None
         if doubt:
             current.doubtful = current.doubtful or []
             frames = current.doubtful
         else:
             current.sure = current.sure or []
             frames = current.sure
-        if name and not self._rules.skip.match(name) and len(frames) < 32:
+        # Nobody returns to the start of a function: a pointer to it, no frame.
+        pointer = doubt and "+0x0/" in found[0]
+        if not pointer and not self._rules.skip.match(name) and len(frames) < 32:
             frames.append(name)
 
     def _end(self) -> None:
