@@ -15,7 +15,7 @@ from pathlib import Path
 
 from memdesc_tool import tree
 from memdesc_tool.cache import Cache
-from memdesc_tool.workspace import READING, workspace_key
+from memdesc_tool.workspace import workspace_locks
 
 DAY = 86400.0
 KEPT = ("results.sqlite", "results.sqlite-wal", "results.sqlite-shm", "results.sqlite-journal",
@@ -77,8 +77,7 @@ def _trees(cache: Cache) -> Iterator[Item]:
             name = path.name[1:].rsplit(".", 1)[0]
             yield _item(cache, path, f"half an import of {name}", (f"tree-{name}",), leftover=True)
             continue
-        work = f"work-{workspace_key(path)}"
-        locks = (f"tree-{path.name}", work, work + READING)
+        locks = (f"tree-{path.name}", *workspace_locks(path))
         whole = tree.find(path.name, cache) is not None
         what = f"tree {path.name}" if whole else f"damaged tree {path.name}"
         yield _item(cache, path, what, locks, leftover=not whole)

@@ -158,8 +158,14 @@ def _sparse_pattern(file: str) -> str:
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", file)
 
 
-READING = "-reading"
+_READING = "-reading"
 """Ends the name of the workspace of commands that only look at what is stored."""
+
+
+def workspace_locks(repository: Path) -> tuple[str, str]:
+    """The locks of the workspaces of a repository: to build in, and to read beside it."""
+    key = workspace_key(repository)
+    return f"work-{key}", f"work-{key}{_READING}"
 
 
 def workspace_key(repository: Path) -> str:
@@ -178,7 +184,7 @@ def open_workspace(
 
     reading: one beside it, for who builds nothing and is not to wait for who does.
     """
-    key = workspace_key(base.repository) + (READING if reading else "")
+    key = workspace_key(base.repository) + (_READING if reading else "")
     with cache.lock(f"work-{key}", on_wait=progress.note):
         sweep(cache.work / key / "scratch.git")
         scratch = scratch_repository(cache.work / key / "scratch.git", base.repository)

@@ -19,7 +19,7 @@ from memdesc_tool.project import Project
 from memdesc_tool.reporttext import cell, code, fence, plain
 from memdesc_tool.requirements import read_requirements
 from memdesc_tool.results import key_of, open_store
-from memdesc_tool.workspace import workspace_key
+from memdesc_tool.workspace import workspace_locks
 from tests.conftest import ROOT, Tool
 from tests.fakekbuild import make_kbuild, make_range
 from tests.minikernel import make_mini
@@ -110,7 +110,7 @@ def test_a_good_series(good: Reported, tmp_path: Path) -> None:
 
 def test_it_does_not_wait_for_a_walk(good: Reported, tmp_path: Path) -> None:
     """Whoever builds on the same tree holds this lock, for hours sometimes."""
-    held = f"work-{workspace_key(good.mini.tree.path / '.git')}"
+    held, _ = workspace_locks(good.mini.tree.path / ".git")
     with open_cache(good.cache).lock(held), open_cache(good.cache).try_lock(held) as free:
         assert not free
         ran = good.run("report", "-o", tmp_path / "r.html")
