@@ -311,7 +311,8 @@ def test_an_argument_that_no_file_can_have(tool: Tool, project: Path) -> None:
 def test_a_working_directory_that_was_removed(tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
-    run = f"rmdir '{here}' && exec {shlex.quote(sys.executable)} -m memdesc_tool.cli apply"
+    tool = shlex.join([sys.executable, "-m", "memdesc_tool.cli", "apply"])
+    run = f"rmdir {shlex.quote(str(here))} && exec {tool}"
     ran = subprocess.run(["sh", "-c", run], cwd=here, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr == "memdesc-tool: the working directory: No such file or directory\n"
