@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ import git as gitpython
 
 from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.process import inherited_locks, writing
+
+_ARGUMENTS = 500
+"""Paths that a git command is given at once."""
 
 # The configuration of a run of git that must give the same result for everybody.
 PINNED = {
@@ -154,7 +157,7 @@ class Git:
     def attempt_bytes(
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, str]:
-        """Like attempt, the standard output as bytes."""
+        """Like attempt, the standard output as bytes. What interrupts it ends the command."""
         env = {**({} if self.fetches else _NO_FETCH), **(env or {})}
         if not self.path.is_dir():
             raise UserError(f"{self.path} is not a directory")
@@ -165,21 +168,16 @@ class Git:
             try:
                 # The directory is given to git: GitPython would expand $ in it, and take the
                 # working directory where it cannot enter it.
-                status, out, err = gitpython.Git("/").execute(
+                process = gitpython.Git("/").execute(
                     [*_without_git_variables(env), "git", "-C", str(self.path.absolute()), *args],
                     istream=source if stdin is not None else subprocess.DEVNULL,
                     env=environment(env),
-                    with_extended_output=True,
-                    with_exceptions=False,
-                    stdout_as_string=False,
-                    strip_newline_in_stdout=False,
+                    as_process=True,
                     pass_fds=inherited_locks(),
                 )
             except gitpython.exc.GitCommandNotFound:
                 raise InfraError("git is not installed", "apt install git") from None
-        data = out if isinstance(out, bytes) else str(out).encode(errors="surrogateescape")
-        error = err.decode(errors="replace") if isinstance(err, bytes) else str(err)
-        return int(status), data, error
+            return _finish(process)
 
     @contextmanager
     def feed(self, *args: str) -> Iterator[IO[bytes]]:
@@ -219,6 +217,21 @@ class Git:
         """The mode of path in revision ("100644", "100755"); empty where there is no such file."""
         return self.run("ls-tree", "--format=%(objectmode)", revision, "--", path)
 
+    def modes(self, revision: str, paths: Sequence[str]) -> dict[str, str]:
+        """The modes of those paths that revision has, directories' too.
+
+        Given a directory and a path below it, ls-tree lists all that is in the directory.
+        """
+        found = {}
+        for start in range(0, len(paths), _ARGUMENTS):
+            out = self.run("ls-tree", "-z", "--full-tree", revision, "--",
+                           *paths[start : start + _ARGUMENTS],
+                           env={"GIT_LITERAL_PATHSPECS": "1"})  # fmt: skip
+            for record in filter(None, out.split("\0")):
+                head, _, path = record.partition("\t")
+                found[path] = head.split()[0]
+        return {path: found[path] for path in paths if path in found}
+
     def commits(self, base: str, tip: str) -> list[str]:
         """The commits after base up to tip, oldest first."""
         out = self.run("rev-list", "--reverse", "--topo-order", f"{base}..{tip}")
@@ -227,6 +240,23 @@ class Git:
     def subject(self, revision: str) -> str:
         """The subject line of a commit."""
         return self.run("log", "-1", "--format=%s", revision)
+
+
+def _finish(running: gitpython.Git.AutoInterrupt) -> tuple[int, bytes, str]:
+    """Wait for a git command: its exit status, standard output and standard error.
+
+    On ^C it is ended, too (SIGTERM, at which git removes its lock files): it would go on
+    writing into a worktree, and keep the locks that it has inherited.
+    """
+    process = running.proc
+    assert process, "it has just been started"
+    try:
+        out, err = process.communicate()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return process.returncode, out, err.decode(errors="replace").removesuffix("\n")
 
 
 def _without_git_variables(env: Mapping[str, str] | None) -> list[str]:

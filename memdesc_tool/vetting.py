@@ -8,7 +8,7 @@ core.protectNTFS set: a series must not be harmless on one machine only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from memdesc_tool.diff import Action, FileChange
 from memdesc_tool.errors import UserError
@@ -20,7 +20,6 @@ _KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
 _HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _GIT = re.compile(r"\.git|git~\d+")
 _MODULES = re.compile(r"\.gitmodules|gitmod~\d+|gi7eba~\d+")
-_ARGUMENTS = 500
 
 
 def refuse_unsafe(patch: Patch) -> None:
@@ -84,7 +83,7 @@ def refuse_links(git: Git, revision: str, patch: Patch) -> None:
     deleted = {change.old for change in patch.changes if change.action is Action.DELETE}
     touched = {name for change in patch.changes for name in change.names}
     wanted = {above for name in touched for above in _prefixes(name)} | (touched - deleted)
-    for name, mode in _modes(git, revision, sorted(wanted)):
+    for name, mode in git.modes(revision, sorted(wanted)).items():
         if mode in _KINDS and name in touched:
             raise _refused(patch, f"changes {_KINDS[mode]} of the tree, {name}")
         if mode in _KINDS:
@@ -95,22 +94,6 @@ def _prefixes(name: str) -> Iterator[str]:
     """The directories that a name is in."""
     parts = name.split("/")
     return ("/".join(parts[:count]) for count in range(1, len(parts)))
-
-
-def _modes(git: Git, revision: str, names: list[str]) -> Iterable[tuple[str, str]]:
-    """(name, mode) of those names that revision has.
-
-    Given a directory and a path below it, ls-tree lists all that is in the directory.
-    """
-    wanted = frozenset(names)
-    for start in range(0, len(names), _ARGUMENTS):
-        out = git.run("ls-tree", "-z", "--full-tree", revision, "--",
-                      *names[start : start + _ARGUMENTS],
-                      env={"GIT_LITERAL_PATHSPECS": "1"})  # fmt: skip
-        for record in filter(None, out.split("\0")):
-            head, _, name = record.partition("\t")
-            if name in wanted:
-                yield name, head.split()[0]
 
 
 def _refused(patch: Patch, why: str) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,35 @@ def test_a_killed_call_is_gone_on_with(tool: Tool, history: GitTree, tmp_path: P
     again = tool(*command)
     assert last(again) == last(ran)
     assert ran_file.read_text().split() == numbers, "a whole log is only shown again"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_checkout_ends_with_the_call(
+    history: GitTree, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The signal goes to the tool alone: git would write on, and keep the next call waiting."""
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(
+        '#!/bin/sh\ncase " $* " in\n'
+        f'*" checkout "*) sleep 1; echo $$ >"{started}"; exec sleep 600;;\nesac\n'
+        f'exec "{shutil.which("git")}" "$@"\n'
+    )
+    slow.chmod(0o755)
+    process = subprocess.Popen(
+        # Whoever runs the tests in the background may ignore SIGINT, and that is inherited.
+        ["env", "--default-signal=INT", sys.executable, "-m", "memdesc_tool.cli", "bisect",
+         "--repo", str(history.path), "--good", "c1", "--bad", "c12", "--", "true"],
+        env={**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path / "cache"),
+             "PATH": f"{slow.parent}:{os.environ['PATH']}"},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkout = int(started.read_text())
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    assert not Path(f"/proc/{checkout}").exists()
 
 
 @pytest.mark.parametrize(
