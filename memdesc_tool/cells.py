@@ -4,6 +4,7 @@ config, and a cell is what a row came to in a column, compared with the row befo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,7 +13,10 @@ from pathlib import Path
 from memdesc_tool import kconfig
 from memdesc_tool.baseline import (
     BAD,
+    OBJECT,
     RUN,
+    SOURCE,
+    WARNING,
     Change,
     Known,
     cases_of,
@@ -27,11 +31,15 @@ from memdesc_tool.suites import Suite
 
 @dataclass(frozen=True)
 class Row:
-    """A revision to test: number 0 is the base; label is for people; commit is its state."""
+    """A revision to test: number 0 is the base; label is for people; commit is its state.
+
+    place: what the state is in the history of its series, "fixes v2 3/9"; "" where it has none.
+    """
 
     number: int
     label: str
     commit: str
+    place: str = ""
 
 
 class Strategy(Enum):
@@ -91,6 +99,9 @@ class Column:
         return own.merge(self.variant.fragment)
 
 
+_IN_OBJECT = re.compile(r" \((\S+\.o)\)$")
+
+
 @dataclass(frozen=True)
 class Cell:
     """A row's results in a column, compared with the last row before it that was run.
@@ -132,6 +143,28 @@ class Cell:
     def broken(self) -> Outcome | None:
         """The first way in which a run did not come to its end; None where all did."""
         return next((a.outcome for a in self.attempts if a.outcome is not Outcome.RAN), None)
+
+    @property
+    def not_compiled(self) -> frozenset[str]:
+        """The objects that an error kept from being made: what they would warn of is unknown."""
+        return frozenset(
+            name.removeprefix(OBJECT)
+            for name, verdicts in self.cases.items()
+            if name.startswith(OBJECT) and worst(verdicts) is Verdict.FAILED
+        )
+
+    def object_of(self, case: str) -> str:
+        """The object whose compilation warned so; empty for another case."""
+        found = _IN_OBJECT.search(self.detail(case)) if case.startswith(WARNING) else None
+        return found[1] if found else ""
+
+    def sources(self, verdict: Verdict) -> frozenset[str]:
+        """The C files of the series that were compiled (PASSED) or left out (SKIPPED)."""
+        return frozenset(
+            name.removeprefix(SOURCE)
+            for name, verdicts in self.cases.items()
+            if name.startswith(SOURCE) and worst(verdicts) is verdict
+        )
 
     def detail(self, case: str) -> str:
         """Why a case failed, in a few words; empty where it did not or nothing is known."""
@@ -198,7 +231,9 @@ class Regression:
 
     def _failed_on_base(self, cell: Cell, case: str) -> bool:
         first = self.cells.get((self.rows[0].number, cell.column.name))
-        return first is not None and case in first.failing
+        if first is None:
+            return False
+        return case in first.failing or cell.object_of(case) in first.not_compiled
 
     @property
     def missing(self) -> tuple[tuple[Row, Column], ...]:
@@ -217,8 +252,27 @@ class Regression:
         return all(cell.count(Verdict.PASSED) for cell in self.of_row(self.rows[-1]))
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """The C files of the series that no column's configuration compiles at the end."""
+        cells = self.of_row(self.rows[-1])
+        every = {path for cell in cells for path in cell.sources(Verdict.SKIPPED)}
+        return tuple(sorted(every - self._compiled))
+
+    @property
+    def _compiled(self) -> frozenset[str]:
+        cells = self.of_row(self.rows[-1])
+        return frozenset(path for cell in cells for path in cell.sources(Verdict.PASSED))
+
+    @property
+    def compiled_nothing(self) -> bool:
+        """Whether there are only columns that compile, and none compiled a file of the series."""
+        only = all(column.suite.compiles for column in self.columns)
+        return only and bool(self.left_out) and not self._compiled
+
+    @property
     def good(self) -> bool:
-        return not self.regressed and not self.failing_at_tip and self.passed_anything
+        bad = self.regressed or self.failing_at_tip or self.compiled_nothing
+        return not bad and self.passed_anything
 
 
 def cell_of(
@@ -257,7 +311,38 @@ def _changes(
     changes = {}
     if not any(attempt.outcome is Outcome.BUILD_FAILED for attempt in attempts):
         built = [cell for cell in before if cell.broken is not Outcome.BUILD_FAILED]
-        changes = compare(built[-1].cases, cases) if built else {}
+        changes = _compared(built, attempts, cases) if built else {}
     changes.pop(RUN, None)
     ended = [{RUN: c[RUN]} if RUN in c else {} for c in (before[-1].cases, cases)]
     return {**compare(*ended), **changes}
+
+
+def _compared(
+    built: Sequence[Cell], attempts: tuple[Attempt, ...], cases: Mapping[str, tuple[Verdict, ...]]
+) -> dict[str, Change]:
+    """What changed since the last of these cells.
+
+    What an object warns of is compared with the last cell that could compile it. A warning of
+    an object that no cell could compile is new, and one of an object that does not compile now
+    is not fixed.
+    """
+    last = built[-1]
+    now = Cell(last.row, last.column, attempts, cases)
+    then = dict(last.cases)
+    unknown = set()
+    for name in last.not_compiled:
+        known = next((cell for cell in reversed(built) if name not in cell.not_compiled), None)
+        if known is None:
+            unknown.add(name)
+        else:
+            warned = [case for case in known.cases if known.object_of(case) == name]
+            then |= {case: known.cases[case] for case in warned}
+    changes = compare(then, cases)
+    for case, change in tuple(changes.items()):
+        if change is Change.REGRESSED and now.object_of(case) in unknown:
+            changes[case] = Change.NEW
+        elif change is Change.FIXED and case.startswith(WARNING):
+            before = next((o for cell in reversed(built) if (o := cell.object_of(case))), "")
+            if before in now.not_compiled:
+                del changes[case]
+    return changes

@@ -17,6 +17,7 @@ from memdesc_tool import arch as architectures
 from memdesc_tool import build as building
 from memdesc_tool import buildlog, kconfig, kunit, process
 from memdesc_tool.arch import DATA, Arch, Toolchain
+from memdesc_tool.baseline import SOURCE
 from memdesc_tool.build import BuildRequest, usable_cpus
 from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
@@ -66,12 +67,16 @@ def directories(paths: Iterable[str], arch: Arch) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class CompileRunner:
-    """Runs cells by compiling; see filling.Runner. paths: what the series touches."""
+    """Runs cells by compiling; see filling.Runner.
+
+    paths: what the series touches; left: those of them that are there at its end.
+    """
 
     workspace: Workspace
     progress: Progress
     paths: tuple[str, ...]
     jobs: int | None = None
+    left: tuple[str, ...] = ()
 
     def inputs(self, column: Column, tree: str) -> Mapping[str, str]:
         """All that could change the outcome of a column on a tree."""
@@ -114,11 +119,15 @@ class CompileRunner:
                     one for one in self._targets(column, arch)
                     if not one.endswith("/") or _has_makefile(source / one)
                 ]  # fmt: skip
-                return _compile(_Job(request, targets, tools, started), tell)
+                ours = tuple(path for path in self.left if _compiles(path, arch))
+                return _compile(_Job(request, targets, ours, tools, started), tell)
 
     def reading(self, column: Column, source: Path) -> frozenset[str] | None:
         """What the objects in the column's build directory were made of."""
-        return files_read(self._build_dir(column), source)
+        build_dir = self._build_dir(column)
+        if State(build_dir, source).failed:
+            return None  # what an object is made of that could not be made, nobody has noted
+        return files_read(build_dir, source)
 
     def _targets(self, column: Column, arch: Arch) -> tuple[str, ...]:
         if column.suite.filter == KERNEL:
@@ -142,7 +151,6 @@ class CompileRunner:
             log_file=log_dir / "build.log",
             make_options=column.variant.make_options,
             jobs=self.jobs or usable_cpus(),
-            explain=False,
             config_target=column.variant.base,
             wishes=_wishes(column),
         )
@@ -150,8 +158,11 @@ class CompileRunner:
 
 @dataclass(frozen=True)
 class _Job:
+    """ours: the C files that the series touches."""
+
     request: BuildRequest
     targets: list[str]
+    ours: tuple[str, ...]
     tools: Toolchain
     started: float
 
@@ -175,7 +186,7 @@ def _compile(job: _Job, tell: building.Tell) -> Attempt:
             kept = tuple(one for one in said.warnings[name] if one in again.warnings.get(name, ()))
             state.warnings[name] = kept
     state.end()
-    results = _results(said, state, request.build_dir)
+    results = _results(said, state, job)
     log, seconds = str(request.log_file), time.time() - job.started
     if status and not said.failed and (said.lost or results[0].detail == NOTHING):
         why = str(buildlog.errors(request.log_file, request.source)[0])
@@ -191,12 +202,14 @@ def _make(job: _Job, state: State, tell: building.Tell) -> tuple[ObjectLog, int]
     return said, done.status
 
 
-def _results(said: ObjectLog, state: State, build_dir: Path) -> list[Result]:
-    objects = sum(
-        1 for path in build_dir.rglob(".*.o.cmd") if path.relative_to(build_dir).parts[0]
-        not in ("scripts", "tools")
-    )  # fmt: skip
-    results = [Result(COMPILED, Verdict.PASSED, f"{objects} objects")]
+def _results(said: ObjectLog, state: State, job: _Job) -> list[Result]:
+    objects = _objects(job)
+    counted = "1 object" if objects == 1 else f"{objects} objects"
+    results = [Result(COMPILED, Verdict.PASSED, counted)]
+    read = files_read(job.request.build_dir, job.request.source) or frozenset()
+    for path in job.ours:
+        tried = path in read or str(PurePosixPath(path).with_suffix(".o")) in said.failed
+        results.append(Result(f"{SOURCE}{path}", Verdict.PASSED if tried else Verdict.SKIPPED))
     results += [
         Result(object_case(name), Verdict.FAILED, why) for name, why in sorted(said.failed.items())
     ]
@@ -205,6 +218,22 @@ def _results(said: ObjectLog, state: State, build_dir: Path) -> list[Result]:
         if name not in said.failed:
             seen.setdefault(warned.name, f"{warned.where} ({name})")
     return results + [Result(name, Verdict.FAILED, where) for name, where in seen.items()]
+
+
+def _objects(job: _Job) -> int:
+    """How many objects there are of what was asked for, and not of what make needs for itself."""
+    top = job.request.build_dir
+    places = [f"{one}" for one in job.targets if one.endswith("/")]
+    names = (str(path.relative_to(top)) for path in top.rglob(".*.o.cmd"))
+    return sum(
+        name.startswith(tuple(places)) if places else not name.startswith(("scripts/", "tools/"))
+        for name in names
+    )
+
+
+def _compiles(path: str, arch: Arch) -> bool:
+    """Whether a kernel of arch may be made of this file."""
+    return path.endswith(".c") and bool(directories([path], arch))
 
 
 def _wishes(column: Column) -> Fragment:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -31,6 +31,7 @@ BUILD_BYTES = 1_000_000_000
 # What sparse 0.6.4 has to be told to read a kernel that uses what it does not know.
 SPARSE_FLAGS = ("", "-D__typeof_unqual__=__typeof__ '-D__builtin_strlen(x)=(sizeof(x)-1)'")
 _CHECKED = re.compile(r"^  CHECK ", re.MULTILINE)
+_RULE = re.compile(r"([\w/.-]+)-(?:\$\(CONFIG_(\w+)\)|objs|y)\s*[:+]?=(.*)")
 _LOCATION = re.compile(r"(\S+?):\d+(:\d+)?")
 
 
@@ -74,26 +75,47 @@ def _unlocated(one: Diagnostic) -> tuple[str, str]:
 
 
 def objects_of(files: Iterable[str]) -> tuple[str, ...]:
-    """The objects of the C files among these."""
-    names = (PurePosixPath(name) for name in files if name.endswith(".c"))
+    """The objects of the C files among these, each once."""
+    names = (PurePosixPath(name) for name in dict.fromkeys(files) if name.endswith(".c"))
     return tuple(
         str(name.with_suffix(".o")) for name in names if name.parts[0] not in ("tools", "scripts")
     )
 
 
 def options_for(git: Git, commit: str, objects: Iterable[str]) -> Fragment:
-    """The options that the objects' own Makefile lines name."""
+    """The options that Makefile lines name for these objects: their own, those of an object
+    that they are parts of, and those of the directories that they are in.
+    """
     found: dict[str, Option] = {}
     for name in objects:
         path = PurePosixPath(name)
-        for makefile in ("Makefile", "Kbuild"):
-            text = (git.blob(commit, str(path.parent / makefile)) or b"").decode(errors="replace")
-            text = text.replace("\\\n", " ")
-            for line in text.splitlines():
-                match = re.match(r"[\w/.-]+-\$\(CONFIG_(\w+)\)\s*[:+]?=(.*)", line)
-                if match and path.name in match[2].split():
-                    found[match[1]] = Option(match[1], "y")
+        words = path.name
+        for directory in path.parents:
+            for option in _options_of(_makefile(git, commit, directory), words):
+                found[option] = Option(option, "y")
+            words = f"{directory.name}/"
     return Fragment(tuple(found.values()))
+
+
+def _makefile(git: Git, commit: str, directory: PurePosixPath) -> str:
+    data = [git.blob(commit, str(directory / name)) or b"" for name in ("Kbuild", "Makefile")]
+    return b"\n".join(data).decode(errors="replace").replace("\\\n", " ")
+
+
+def _options_of(makefile: str, name: str) -> Iterator[str]:
+    """The options that select an object or directory, by itself or as a part of another."""
+    lines = [found.groups() for line in makefile.splitlines() if (found := _RULE.match(line))]
+    todo, seen = [name], set()
+    while todo:
+        part = todo.pop()
+        seen.add(part)
+        for target, option, parts in lines:
+            if part not in parts.split():
+                continue
+            if option:
+                yield option
+            if target not in ("obj", "lib") and (whole := f"{target}.o") not in seen:
+                todo.append(whole)
 
 
 def arch_of(file: str) -> str | None:

@@ -129,6 +129,8 @@ def _compiled(text: Text, cell: Cell) -> None:
         if count := sum(name.startswith(prefix) for name in cell.failing):
             plural = "s" if prefix == WARNING and count > 1 else ""
             text.append(f", {count} {what}{plural}", style)
+    if count := len(cell.sources(Verdict.SKIPPED)):
+        text.append(f", {count} {'file' if count == 1 else 'files'} left out", "yellow")
 
 
 def details(
@@ -196,7 +198,9 @@ def verdict(regression: Regression, where: str) -> str:
     counts = [f"{len(regression.changed(Change.FIXED))} fixed",
               f"{len(regression.regressed)} regressed",
               f"{len(regression.failing_at_tip)} failing at the end"]  # fmt: skip
+    if regression.compiled_nothing:
+        counts.append("NO FILE OF THE SERIES COMPILED")
     if not regression.passed_anything:
         counts.append("NO CASE PASSED in some column")
-    word = "GOOD" if regression.good else "BAD"
+    word = "BAD" if not regression.good else "INCOMPLETE" if regression.troubles else "GOOD"
     return f"{word}: {patches} on {where}: {', '.join(counts)}"

@@ -48,9 +48,12 @@ def runners(
     """What runs the cells of these rows; root: the project, without which there are no
     kselftest suites; jobs: of make.
     """
+    every = list(rows)
+    paths = touched(workspace, every)
+    left = tuple(workspace.scratch.modes(every[-1].commit, paths))
     by_kind: dict[Kind, Runner] = {
         Kind.KUNIT: KunitRunner(workspace, progress, jobs),
-        Kind.COMPILE: CompileRunner(workspace, progress, touched(workspace, rows), jobs),
+        Kind.COMPILE: CompileRunner(workspace, progress, paths, jobs, left),
         Kind.COMMAND: CommandRunner(workspace, progress),
     }
     if root:

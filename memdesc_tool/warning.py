@@ -60,10 +60,10 @@ def read_log(log: Path, source: Path, begin: int = 0) -> ObjectLog:
         for raw in stream:
             line = raw.decode(errors="replace").rstrip()
             if step := _STEP.match(line):
-                current = _object(step["target"])
+                current = _object(step["target"], source)
                 compiled.add(current)
             elif failure := _FAILED.match(line):
-                failed.setdefault(_object(failure["target"]), "")
+                failed.setdefault(_object(failure["target"], source), "")
             elif said := _diagnostic(line, source):
                 found.setdefault(current, []).append(said)
     places = _Places(source)
@@ -80,9 +80,9 @@ def read_log(log: Path, source: Path, begin: int = 0) -> ObjectLog:
     return ObjectLog(frozenset(compiled), warnings, objects, lost)
 
 
-def _object(target: str) -> str:
-    """The object that a step is part of: CHECK names the source."""
-    path = target.removeprefix("./")
+def _object(target: str, source: Path) -> str:
+    """The object that a step is part of: CHECK names the source, by its whole path."""
+    path = target.removeprefix(f"{source}/").removeprefix("./")
     return re.sub(r"\.[cS]$", ".o", path)
 
 
@@ -123,7 +123,8 @@ class _Places:
 
 
 class State:
-    """The warnings of every object in a build directory, kept in it between builds.
+    """The warnings of every object in a build directory, and the objects that could not be
+    made, kept in it between builds.
 
     An object that a build does not make again keeps the warnings it was last made with. The
     log of a build that is under way is noted before it begins, so that what a killed call
@@ -133,6 +134,7 @@ class State:
     def __init__(self, build_dir: Path, source: Path) -> None:
         self._path, self._source = build_dir / STATE, source
         self.warnings: dict[str, tuple[Warned, ...]] = {}
+        self.failed: set[str] = set()
         self._read()
 
     def _read(self) -> None:
@@ -144,6 +146,7 @@ class State:
                 name: tuple(Warned(*one) for one in every)
                 for name, every in stored["objects"].items()
             }
+            self.failed = set(map(str, stored.get("failed", ())))
             pending = [(Path(log), int(begin)) for log, begin in stored["pending"]]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InfraError(
@@ -164,6 +167,7 @@ class State:
         for name in said.compiled:
             self.warnings.pop(name, None)
         self.warnings |= {name: every for name, every in said.warnings.items() if every}
+        self.failed = (self.failed - said.compiled) | set(said.failed)
 
     def end(self) -> None:
         """The build has ended and was read."""
@@ -182,7 +186,7 @@ class State:
         objects = {
             name: [[one.name, one.where] for one in every] for name, every in self.warnings.items()
         }
-        data = {"objects": objects, "pending": list(pending)}
+        data = {"objects": objects, "failed": sorted(self.failed), "pending": list(pending)}
         write_atomic(self._path, json.dumps(data).encode())
 
 

@@ -1,6 +1,7 @@
 """A kernel tree of a few C files that a real compiler compiles, with kbuild's command files.
 
-ARCH=i386 is 32-bit code, ARCH=x86_64 64-bit; W=1 asks for more warnings, as in the kernel.
+ARCH=i386 is 32-bit code, ARCH=x86_64 64-bit; W=1 asks for more warnings, as in the kernel. No
+configuration compiles a file NAME_off.c.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ KCONFIG_CONFIG ?= .config
 .PHONY: olddefconfig defconfig allnoconfig linux FORCE
 olddefconfig:
 	@sort -u -o $(O)/$(KCONFIG_CONFIG) $(O)/$(KCONFIG_CONFIG)
+	@sed -i /CONFIG_NEVER/d $(O)/$(KCONFIG_CONFIG)
 	@mkdir -p $(O)/include/config
 	@printf 'deps_config := \\\\\\n\\tKconfig \\\\\\n\\tmm/Kconfig \\\\\\n\\n' \\
 		> $(O)/include/config/auto.conf.cmd
@@ -29,7 +31,8 @@ linux:
 BUILD = """\
 FLAGS := -std=gnu11 -Wall $(if $(W),-Wextra) $(if $(filter i386,$(ARCH)),-m32) \
 	-I$(SRC)/include $(if $(shell grep CONFIG_GCOV=y .config),--coverage)
-OBJECTS := $(patsubst $(SRC)/%.c,%.o,$(foreach dir,$(DIR),$(wildcard $(SRC)/$(dir)*.c)))
+FOUND := $(foreach dir,$(DIR),$(wildcard $(SRC)/$(dir)*.c))
+OBJECTS := $(patsubst $(SRC)/%.c,%.o,$(filter-out %_off.c,$(FOUND)))
 all: $(OBJECTS)
 linux: $(OBJECTS)
 	@echo '  LINK    $@'

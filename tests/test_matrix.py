@@ -12,7 +12,7 @@ from memdesc_tool.compilerun import compile_suite
 from memdesc_tool.errors import UserError
 from memdesc_tool.matrix import DEFAULT, read_matrix
 from tests.conftest import GitTree, Ran, Tool
-from tests.fakekbuild import FILES, compiled, make_kbuild, make_range
+from tests.fakekbuild import FILES, compiled, make_kbuild, make_range, write
 
 MATRIX = """\
 [[compile]]
@@ -147,6 +147,75 @@ def test_an_object_that_does_not_compile(tool: Tool, tree: GitTree, matrix: Path
     assert "wnated" in text
     assert "fixed compile/x86_64, compile/i386: object: mm/count.o" in text
     assert "0 failing at the end" in text
+
+
+def test_warnings_of_an_object_that_does_not_compile_are_unknown(
+    tool: Tool, tree: GitTree, matrix: Path
+) -> None:
+    old, other = FILES["mm/old.c"], FILES["mm/other.c"]
+    make_range(
+        tree,
+        ("break", {"mm/old.c": old.replace("return 1", "return on")}),
+        ("touch another", {"mm/other.c": other + "\n"}),
+        ("mend and warn", {"mm/old.c": old.replace("\treturn 1", "\tint more;\n\n\treturn 1")}),
+    )
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    text = squeezed(ran)
+    assert "fixed compile/x86_64: warning" not in text
+    first = text.partition("\n3. mend and warn:\n")[0]
+    assert "regressed compile/x86_64: object: mm/old.o" in first
+    (said,) = re.findall("regressed .*: warning: .*", text)
+    assert re.search(r"mm/old.c:old_one: unused variable .more.", said)
+    assert "1 failing at the end" in text  # "more", and not "left_over", which the base had
+
+
+def test_what_a_broken_base_would_have_warned_of_is_nobodys(
+    tool: Tool, tree: GitTree, matrix: Path
+) -> None:
+    tree.git("checkout", "-q", "main")
+    write(tree, {"mm/old.c": FILES["mm/old.c"].replace("return 1", "return on")})
+    tree.commit("broken")
+    make_range(tree, ("mend", {"mm/old.c": FILES["mm/old.c"]}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 0, ran.out
+    text = squeezed(ran)
+    assert "fixed compile/x86_64: object: mm/old.o" in text
+    assert "new compile/x86_64: warning: mm/old.c:old_one: unused variable" in text
+    assert "GOOD: 1 patch" in text and "0 regressed, 0 failing at the end" in text
+
+
+def test_files_that_no_configuration_compiles(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    rubbish = "this is no C\n"
+    makefile = "obj-$(CONFIG_NEW) += new.o\nnew-y := new_off.o\n"
+    make_range(tree, ("add", {"mm/new_off.c": rubbish, "arch/arm/pages.c": rubbish,
+                              "mm/Makefile": makefile}))  # fmt: skip
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 1
+    assert "compiled in no column: mm/new_off.c; a .config fragment in" in ran.err
+    assert "can ask for NEW\n" in ran.err
+    assert "1 warning, 1 file left" in squeezed(ran)
+    assert "BAD: 1 patch" in ran.out and "NO FILE OF THE SERIES COMPILED" in ran.out
+
+    make_range(tree, ("add", {"mm/new_off.c": rubbish, "mm/count.c": COUNT + "\n"}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 0, ran.out
+    assert "compiled in no column: mm/new_off.c;" in ran.err
+    assert "GOOD: 1 patch" in ran.out
+
+    make_range(tree, ("describe", {"Documentation/pages.rst": "Pages!\n"}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 0, ran.out + ran.err
+    assert "compiled in no column" not in ran.err
+
+
+def test_a_config_that_cannot_be_had_is_not_good(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    make_range(tree, ("step", {"mm/count.c": COUNT + "\n"}))
+    matrix.with_name("odd.config").write_text("CONFIG_NEVER=y\n")
+    matrix.write_text(MATRIX.replace('"defconfig"', '"defconfig+odd.config"'))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 3, ran.err
+    assert "CONFIG_NEVER" in ran.err and "this kernel has no option NEVER" in ran.err
+    assert "INCOMPLETE: 1 patch" in ran.out and "GOOD" not in ran.out
 
 
 @pytest.mark.parametrize(("strategy", "rows"), [("ends", {0, 5}), ("bisect", {0, 2, 3, 4, 5})])

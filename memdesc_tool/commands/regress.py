@@ -19,6 +19,7 @@ from memdesc_tool.commands.regressrows import WITH_RANGE, base_revision, rows_of
 from memdesc_tool.commands.regressstrength import Strength
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, InfraError, UserError
+from memdesc_tool.objects import objects_of, options_for
 from memdesc_tool.project import Project
 from memdesc_tool.regress import Column, Patience, Regression, Row, walk
 from memdesc_tool.results import Store, open_store
@@ -84,8 +85,9 @@ def _regress(context: Context, options: Options) -> bool:
             rows = [rows[0], rows[-1]]
         found = bench.walk(rows, columns)
         every = with_hunks(findings(found), workspace.scratch)
+        asked = options_for(workspace.scratch, rows[-1].commit, objects_of(found.left_out))
     write_files(found, every, options)
-    print_found(found, every, skipped, base)
+    print_found(found, every, skipped, base, asked)
     if found.troubles and found.good:
         raise InfraError(found.troubles[0].message, found.troubles[0].hint)
     return found.good

@@ -12,10 +12,14 @@ from memdesc_tool.cells import Regression
 from memdesc_tool.commands.regressoptions import Options
 from memdesc_tool.console import err, interactive, out, warn
 from memdesc_tool.errors import FailedError
+from memdesc_tool.kconfig import Fragment
 from memdesc_tool.matrix import Skipped
 from memdesc_tool.results import Outcome
 from memdesc_tool.series import Numbered
 from memdesc_tool.tree import Base
+
+FILES = 5
+"""Files that are named in one line."""
 
 
 def write_files(found: Regression, every: Sequence[Finding], options: Options) -> None:
@@ -29,15 +33,25 @@ def write_files(found: Regression, every: Sequence[Finding], options: Options) -
 
 
 def print_found(
-    found: Regression, every: Sequence[Finding], skipped: Iterable[Skipped], base: Base
+    found: Regression,
+    every: Sequence[Finding],
+    skipped: Iterable[Skipped],
+    base: Base,
+    asked: Fragment,
 ) -> None:
-    """The table, what changed, and the verdict."""
+    """The table, what changed, and the verdict; asked: options of files that were left out."""
     if found.cells:
         out.print(report.table(found))
         for text in report.details(found, every):
             out.print(text)
     for one in skipped:
         err.print(f"memdesc-tool: not run: {one.column.name}: {one.why}", markup=False)
+    if left_out := found.left_out:
+        options = ", ".join(option.name for option in asked.options)
+        warn(
+            f"compiled in no column: {_few(left_out)};"
+            f" a .config fragment in the matrix can ask for {options or 'more'}"
+        )
     for trouble in found.troubles if not found.good or len(found.troubles) > 1 else ():
         warn(f"not finished: {trouble.message}")
     for entry in found.unmatched if not found.troubles else ():
@@ -50,6 +64,10 @@ def print_found(
         out.print()
     if found.cells:
         out.print(report.verdict(found, base.origin), markup=False)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:FILES]) + (", ..." if len(names) > FILES else "")
 
 
 def print_without(found: Regression, left_out: Numbered) -> bool:
