@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from memdesc_tool import build, checkpatch, evidence, kerneldoc, maintainers, objects
+from memdesc_tool import build, checkpatch, evidence, kconfig, kerneldoc, maintainers, objects
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.console import Progress
@@ -149,11 +149,13 @@ def check_series(
         candidate, suites, evidence.read_evidence(workspace, store)))  # fmt: skip
     collector.run("kernel-doc", of_patches(partial(_kernel_doc, candidate, top)))
     if scope.coccicheck:
-        collector.run("coccicheck", lambda: _coccicheck(candidate, top))
+        collector.run("coccicheck", lambda: _coccicheck(collector, candidate, top))
     else:
         collector.skipped.append(("coccicheck", "not asked for (--coccicheck)"))
     if scope.compile:
-        _compile(collector, candidate, Workbench(workspace, progress, scope.jobs), scope)
+        own = Fragment().merge(*(kconfig.read(path) for suite in suites for path in suite.configs))
+        bench = Workbench(workspace, progress, scope.jobs)
+        _compile(collector, candidate, bench, scope, own)
     else:
         collector.skipped.append(("compile", "not asked for (--no-compile)"))
     return collector.report(candidate.series)
@@ -166,19 +168,24 @@ def _kernel_doc(candidate: Candidate, top: Path, step: Step) -> Iterator[Finding
         yield Finding("kernel-doc", Severity.WARNING, text, step.name, file, line)
 
 
-def _coccicheck(candidate: Candidate, top: Path) -> Iterator[Finding]:
+def _coccicheck(collector: _Collector, candidate: Candidate, top: Path) -> Iterator[Finding]:
     """What is new at the end of the series, at the last patch that touches the file."""
     names = sorted({name for step in candidate.steps for name in step.patch.files})
-    before = kerneldoc.coccicheck(top, candidate.content(candidate.start, names))
-    after = kerneldoc.coccicheck(top, candidate.content(candidate.tip, names))
+    before, _ = kerneldoc.coccicheck(top, candidate.content(candidate.start, names))
+    after, unable = kerneldoc.coccicheck(top, candidate.content(candidate.tip, names))
+    collector.skipped += [(f"coccicheck:{script}", why) for script, why in unable.items()]
     for file, line, text in kerneldoc.new(before, after):
         touching = [step.name for step in candidate.steps if file in step.changed]
         yield Finding("coccicheck", Severity.WARNING, text, touching[-1] if touching else "",
                       file, line)  # fmt: skip
 
 
-def _compile(collector: _Collector, candidate: Candidate, bench: Workbench, scope: Scope) -> None:
-    """Compile what the patches touch, before and after each, for every arch that it is of."""
+def _compile(
+    collector: _Collector, candidate: Candidate, bench: Workbench, scope: Scope, own: Fragment
+) -> None:
+    """Compile what the patches touch, before and after each, for every arch that it is of; own:
+    options that the suites of the series ask for.
+    """
     lacking = [name for name in build.TOP_FILES if not candidate.git.mode(candidate.start, name)]
     if lacking:
         collector.skipped.append(("compile", f"this is no kernel: it has no {lacking[0]}"))
@@ -187,21 +194,26 @@ def _compile(collector: _Collector, candidate: Candidate, bench: Workbench, scop
     if not every:
         collector.skipped.append(("compile", "no C file is touched"))
         return
-    own = {name: objects.arch_of(name) for name in every}
-    arches = dict.fromkeys((*scope.arches, *(name for name in own.values() if name)))
+    home = {name: objects.arch_of(name) for name in every}
+    arches = dict.fromkeys((*scope.arches, *(name for name in home.values() if name)))
     for arch in arches:
-        wanted = [name for name in every if own[name] in (None, arch)]
+        wanted = [name for name in every if home[name] in (None, arch)]
         if arch not in scope.arches:
-            wanted = [name for name in wanted if own[name] == arch]
+            wanted = [name for name in wanted if home[name] == arch]
         name = f"compile:{arch}"
-        collector.run(name, partial(_compile_for, collector, candidate, bench, arch, wanted))
+        collector.run(name, partial(_compile_for, collector, candidate, bench, arch, wanted, own))
 
 
 def _compile_for(
-    collector: _Collector, candidate: Candidate, bench: Workbench, arch: str, wanted: list[str]
+    collector: _Collector,
+    candidate: Candidate,
+    bench: Workbench,
+    arch: str,
+    wanted: list[str],
+    own: Fragment,
 ) -> list[Finding]:
     git = candidate.git
-    options = Fragment().merge(
+    options = own.merge(
         *(objects.options_for(git, commit, wanted) for commit in (candidate.start, candidate.tip))
     )
     there = [o for o in wanted if git.mode(candidate.start, f"{o.removesuffix('.o')}.c")]

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from memdesc_tool import process
-from memdesc_tool.errors import InfraError
+from memdesc_tool.errors import CommandTimeout, InfraError
 
 SCRIPT = "scripts/kernel-doc"
 COCCI = "scripts/coccinelle"
 SPATCH_SECONDS = 300.0
+_OPTIONS = re.compile(r"^// +Options:(.*)", re.MULTILINE)
+_TAKEN = ("--include-headers", "--no-loops")
+"""What is taken of a script's options; other headers than those of the patches are not there."""
 _DOC = re.compile(r"(?:(?:warning|error): )?(?P<file>[^\s:]+):(?P<line>\d+):? "
                   r"(?:(?:warning|error): )?(?P<text>.+)", re.IGNORECASE)  # fmt: skip
 _REPORT = re.compile(
@@ -42,31 +45,43 @@ def kernel_doc(top: Path, files: Mapping[str, bytes]) -> tuple[Complaint, ...]:
     return found
 
 
-def coccicheck(top: Path, files: Mapping[str, bytes]) -> tuple[Complaint, ...]:
+def coccicheck(
+    top: Path, files: Mapping[str, bytes]
+) -> tuple[tuple[Complaint, ...], dict[str, str]]:
     """What the scripts of `make coccicheck MODE=report` say of files (path -> content).
 
-    A script that this spatch cannot run is left out, as coccicheck does. Raises InfraError
-    where spatch is not installed.
+    Second: the scripts that this spatch cannot run, and why. Headers are read where a script
+    asks for them by its options, and only those among files. Raises InfraError where spatch is
+    not installed.
     """
-    names = [name for name in files if name.endswith(".c")]
-    if not names:
-        return ()
+    if not any(name.endswith((".c", ".h")) for name in files):
+        return (), {}
     if not shutil.which("spatch"):
         raise InfraError("spatch is not installed", "apt install coccinelle")
     found: list[Complaint] = []
+    unable: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="memdesc-coccicheck.") as directory:
         _lay_out(Path(directory), files)
         for script in sorted((top / COCCI).rglob("*.cocci")):
-            if "virtual report" not in script.read_text(errors="replace"):
+            text = script.read_text(errors="replace")
+            if "virtual report" not in text:
                 continue
-            done = process.capture(
-                ["spatch", "-D", "report", "--very-quiet", "--no-show-diff", "--no-includes",
-                 "--cocci-file", str(script), "--dir", "."],
-                cwd=Path(directory), check=False, timeout=SPATCH_SECONDS,
-            )  # fmt: skip
-            if done.status == 0:
+            asked = " ".join(_OPTIONS.findall(text)).split()
+            try:
+                done = process.capture(
+                    ["spatch", "-D", "report", "--very-quiet", "--no-show-diff", "--no-includes",
+                     *(one for one in _TAKEN if one in asked),
+                     "--cocci-file", str(script), "--dir", "."],
+                    cwd=Path(directory), check=False, timeout=SPATCH_SECONDS,
+                )  # fmt: skip
+            except CommandTimeout:
+                unable[script.name] = f"has not ended after {SPATCH_SECONDS:.0f} s"
+                continue
+            if done.status:
+                unable[script.name] = (done.output.strip().splitlines() or ["no output"])[0]
+            else:
                 found += _complaints(_REPORT, done.output)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found)), unable
 
 
 def _lay_out(directory: Path, files: Mapping[str, bytes]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from memdesc_tool.finding import Severity
+from memdesc_tool import checkreport, kerneldoc
+from memdesc_tool.checks import Report
+from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.git import Git
 from memdesc_tool.message import check_message
+from memdesc_tool.objects import objects_of, options_for
 from memdesc_tool.patch import Patch, parse_patch
 from memdesc_tool.trailers import History, check_trailers
 from tests.conftest import GitTree, Tool, kernel_clone
@@ -311,3 +315,56 @@ def test_the_scripts_of_a_real_tree_find_what_is_wrong(tool: Tool, tmp_path: Pat
     }
     assert ("maintainers", "mm/careless.c", 0) not in found
     assert any(check == "kernel-doc" and file == "mm/careless.c" for check, file, _ in found)
+
+
+def test_the_options_of_a_part_of_a_driver(minitree: GitTree) -> None:
+    for name, text in {
+        "Makefile": "obj-y += drivers/ mm/\n",
+        "drivers/Makefile": "obj-$(CONFIG_BUS) += bus/\nobj-$(CONFIG_OTHER) += other/\n",
+        "drivers/bus/Makefile": "obj-$(CONFIG_WIDGET) += widget.o\n"
+        "widget-y := core.o \\\n\tpart.o\nwidget-$(CONFIG_WIDGET_DEBUG) += debug.o\n",
+        "mm/Makefile": "obj-y := part.o\nobj-$(CONFIG_ALONE) += alone.o\n",
+    }.items():
+        (minitree.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (minitree.path / name).write_text(text)
+    minitree.commit("Makefiles")
+
+    def of(name: str) -> set[str]:
+        return {one.name for one in options_for(Git(minitree.path), "HEAD", [name]).options}
+
+    assert of("drivers/bus/part.o") == {"WIDGET", "BUS"}
+    assert of("drivers/bus/debug.o") == {"WIDGET_DEBUG", "WIDGET", "BUS"}
+    assert of("mm/alone.o") == {"ALONE"}
+    assert of("mm/part.o") == set()
+
+
+@pytest.mark.skipif(not shutil.which("spatch"), reason="spatch is not installed")
+def test_semantic_patches_that_cannot_run_are_named(tmp_path: Path) -> None:
+    rule = "virtual report\n@r@\nposition p;\n@@\n twice@p(...)\n"
+    tell = "@script:python depends on report@\np << r.p;\n@@\n"
+    tell += 'coccilib.report.print_report(p[0], "WARNING: twice")\n'
+    scripts = tmp_path / "scripts" / "coccinelle"
+    scripts.mkdir(parents=True)
+    (scripts / "headers.cocci").write_text(f"// Options: --include-headers\n{rule}{tell}")
+    (scripts / "wrong.cocci").write_text("virtual report\n@@\nno such thing\n")
+    files = {
+        "mm/a.h": b"static inline void f(void)\n{\n\ttwice();\n}\n",
+        "mm/a.c": b"void g(void)\n{\n\ttwice();\n}\n",
+    }
+    found, unable = kerneldoc.coccicheck(tmp_path, files)
+    assert set(found) == {("mm/a.h", 3, "WARNING: twice"), ("mm/a.c", 3, "WARNING: twice")}
+    assert list(unable) == ["wrong.cocci"]
+    assert unable["wrong.cocci"]
+
+
+def test_what_has_not_run_is_not_to_be_silenced() -> None:
+    late = Finding("results", Severity.WARNING, "has not run", "0001-x.patch")
+    odd = Finding("spdx", Severity.WARNING, "no licence", "0002-y.patch")
+    assert checkreport.hint(Report((late,), (), (), ())) == ""
+    assert 'check = "spdx"' in checkreport.hint(Report((late, odd), (), (), ()))
+
+
+def test_an_object_is_compiled_once() -> None:
+    """Make complains of a target that is given twice."""
+    files = ("mm/a.c", "mm/b.h", "tools/c.c", "mm/a.c", "mm/d.c")
+    assert objects_of(files) == ("mm/a.o", "mm/d.o")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import GitTree, Tool, kernel_clone, run_here
+from tests.fakelinux import BUILD, make_fake
 
 TEMPLATES = ("driver", "kselftest", "kunit")
 
@@ -51,6 +54,53 @@ def test_names_and_templates_that_cannot_be(tool: Tool, tmp_path: Path) -> None:
     ran = tool("series", "new", "pages", *args)
     assert ran.status == 2 and "exists already" in ran.err
     assert tool("series", "new", "x1", "--template", "magic", "--project", project).status == 2
+
+
+def test_a_new_suite_is_compiled_with_the_options_that_it_names(tool: Tool, tmp_path: Path) -> None:
+    fake = make_fake(tmp_path / "kernel")
+    makefile = (fake.path / "Makefile").read_text()
+    fake.write("Makefile", makefile + "%.o:\n\t@$(MAKE) --no-print-directory -C $(O)"
+               " -f $(CURDIR)/Makefile.build SRC=$(CURDIR) $@\n")  # fmt: skip
+    fake.write("Makefile.build", BUILD.replace("mkdir -p mm", "mkdir -p $(@D)"))
+    fake.write("mm/Makefile", "obj-$(CONFIG_X_KUNIT_TEST) += tests/x.o\n")
+    fake.write("mm/Kconfig", 'config X\n\nsource "mm/damon/Kconfig"\n')
+    tree = GitTree(fake.path)
+    tree.git("init", "-q", "-b", "main")
+    tree.commit("start")
+    project = new_project(tmp_path / "project")
+    tool("series", "new", "my_pages", "--template", "kunit", "--project", project)
+    args = ("my_pages", "--tree", tree.path, "--project", project)
+    assert tool("generate", *args).status == 0
+    ran = tool("check", *args, "--arch", "um")
+    assert ran.status == 1, ran.err  # nothing has run
+    assert "not in this configuration" not in ran.out
+    (made,) = (tmp_path / "cache" / "build").glob("*/um-*")
+    assert (made / "mm/tests/my_pages_kunit.o").exists()
+    asked = (made / ".config").read_text().splitlines()
+    assert {"CONFIG_KUNIT=y", "CONFIG_MY_PAGES_KUNIT_TEST=y"} <= set(asked)
+
+
+@pytest.mark.kernel
+def test_a_new_kselftest_is_built_and_passes(tmp_path: Path) -> None:
+    """By the Makefile of the tree's own mm tests, with warnings that fail it."""
+    tree, _ = kernel_clone("scaffold")
+    project = new_project(tmp_path / "project")
+    assert run_here("series", "new", "my_pages", "--template", "kselftest",
+                    "--project", project).status == 0  # fmt: skip
+    assert run_here("generate", "my_pages", "--tree", tree.path, "--project", project).status == 0
+    tree.git("sparse-checkout", "set", "tools/testing/selftests/mm", "tools/testing/selftests/x86",
+             "tools/include", "tools/scripts", "tools/arch", "mm")  # fmt: skip
+    tree.git("checkout", "-q")
+    (patch,) = (project / "patches" / "my_pages").glob("*.patch")
+    tree.git("apply", str(patch))
+    place = tmp_path / "built"
+    place.mkdir()
+    top = tree.path / "tools/testing/selftests/mm"
+    subprocess.run(["make", "-C", top, f"OUTPUT={place}", "EXTRA_CFLAGS=-Werror",
+                    place / "my_pages"], check=True)  # fmt: skip
+    ran = subprocess.run([place / "my_pages"], check=True, capture_output=True, text=True)
+    assert "# Totals: pass:2 fail:0" in ran.stdout
+    shutil.rmtree(tree.path)
 
 
 @pytest.mark.kernel
