@@ -2,10 +2,15 @@
 
 The method is that of git-bayesect (Bayes' theorem over the culprits; the probabilities of
 failing before and after it are not known and are integrated out, which a beta distribution as
-prior makes a closed form; the next test is the one that promises most information), taken
-from a line of commits to any history, and with priors that know of failures that always or
-never happen: so a sure failure needs no more tests than git bisect, and a single failure on
-the good side does not end the search.
+prior makes a closed form), taken from a line of commits to any history, and with priors that
+know of failures that always or never happen: so a sure failure needs no more tests than git
+bisect, and a single failure on the good side does not end the search.
+
+The next test is not the one that promises most information, which near the end goes on asking
+whether anything but the likeliest culprit is possible. What a test promises is how much it
+raises the expected log-odds of the culprit (Naghshvar, Javidi, Wigger: Extrinsic Jensen-Shannon
+divergence, IEEE Trans. Inf. Theory 61, 2015), in which what is surer than asked for counts
+little.
 """
 
 from __future__ import annotations
@@ -23,8 +28,11 @@ Counts = npt.NDArray[np.int64]
 
 GROUPS = 192
 """Into so many groups of like probability the candidates are taken to choose the next test."""
+LIKELY = 0.01
+"""From this probability on a group has odds of its own in what a test promises."""
 WORTH = 0.02
-"""A test is worth a look at no other if it promises this part of what is not known yet."""
+"""A test is worth a look at no other if it promises this part of what is not known yet, or where
+the failure comes and goes, of what a test can tell of that."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class Posterior:
         self.history = history
         self.testable: Mask = np.ones(size, np.bool_)
         self._classes = history.signatures.copy()
-        self._place: npt.NDArray[np.intp] | None = None
+        self._grouping: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None
         self._weights = np.ones(size) if weights is None else weights.astype(np.float64)
         self._fails = np.zeros(size, np.int64)
         self._passes = np.zeros(size, np.int64)
@@ -112,7 +120,7 @@ class Posterior:
         """A point that cannot be tested; what only it would tell apart stays together."""
         if point > GOOD and self.testable[point]:
             self.testable[point] = False
-            self._place = None
+            self._grouping = None
             self._classes[self.history.row(point)] -= self.history.marks[point]
 
     def exclude(self, candidate: int) -> None:
@@ -156,49 +164,83 @@ class Posterior:
 
     def leaders(self) -> tuple[npt.NDArray[np.intp], float]:
         """The likeliest candidates that no test can tell apart, and their probability."""
-        probabilities = self.probabilities()
-        if self._place is None:
-            self._place = np.unique(self._classes, return_inverse=True)[1]
-        place = self._place
-        mass = np.bincount(place, probabilities)
+        place, _ = self._alike()
+        mass = np.bincount(place, self.probabilities())
         best = int(mass.argmax())
         return np.flatnonzero((place == best) & (self._weights > 0)), float(mass[best])
+
+    def _alike(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Classes that no test tells apart: that of each candidate, the first of each class."""
+        if self._grouping is None:
+            _, firsts, place = np.unique(self._classes, return_index=True, return_inverse=True)
+            self._grouping = place, firsts
+        return self._grouping
 
     def same(self, one: int, other: int) -> bool:
         """Whether no test can tell two candidates apart."""
         return bool(self._classes[one] == self._classes[other])
 
-    def best(self, costs: Numbers) -> int:
-        """The point whose test promises most information for its cost.
+    def best(self, costs: Numbers, allowed: float) -> int:
+        """The point whose test promises most for its cost.
 
-        costs: seconds of a run at each point; the last one (costs[GOOD]) is the good end's.
+        costs: seconds of a run at each point; the last one (costs[GOOD]) is the good end's;
+        allowed: the probability to be wrong at which the search ends.
         """
         probabilities, when_bad, when_good = self._computed()
-        return choose(self.history, self.testable, probabilities, when_bad, when_good, costs)
+        place, firsts = self._alike()
+        together = np.zeros(len(probabilities))
+        together[firsts] = np.bincount(place, probabilities)
+        belief = Belief(together, when_bad, when_good, allowed)
+        return choose(self.history, self.testable, belief, costs)
 
 
-def choose(
-    history: History,
-    testable: Mask,
-    probabilities: Numbers,
-    when_bad: Numbers,
-    when_good: Numbers,
-    costs: Numbers,
-) -> int:
-    """The testable point, or the good end, that promises most bits for its cost.
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of each candidate (or group of them).
+
+    weight: its probability to be the first bad commit; bad, good: were it, how often bad and
+    good commits fail; allowed: see Posterior.best; 1 if only information counts.
+    """
+
+    weight: Numbers
+    bad: Numbers
+    good: Numbers
+    allowed: float = 1.0
+
+    @property
+    def doubt(self) -> float:
+        """The entropy in bits."""
+        return -float(self.weight @ np.log2(np.maximum(self.weight, 1e-300)))
+
+    @property
+    def telling(self) -> float:
+        """The information (bits, at most 1) of a test that half of the candidates would fail."""
+        bad, good = self.weight @ self.bad, self.weight @ self.good
+        middle, bad, good = _entropy(np.array([(bad + good) / 2, bad, good]))
+        return float(middle - (bad + good) / 2)
+
+    def grouped(self) -> tuple[npt.NDArray[np.intp], Belief]:
+        """The likeliest candidate of each group, and what is believed of the groups.
+
+        A group is some candidates that follow one another.
+        """
+        best, starts = _groups(self.weight)
+        weight = np.add.reduceat(self.weight, starts)
+        return best, Belief(weight, self.bad[best], self.good[best], self.allowed)
+
+
+def choose(history: History, testable: Mask, belief: Belief, costs: Numbers) -> int:
+    """The testable point, or the good end, whose test promises most for its cost.
 
     The candidates are taken in groups that follow one another, and points near each group
     are looked at; where none of these promises a good part of what is to be known, all are.
     """
-    groups, starts = _groups(probabilities)
-    weight = np.add.reduceat(probabilities, starts)
-    bad, good = when_bad[groups], when_good[groups]
-    doubt = -float(weight @ np.log2(np.maximum(weight, 1e-300)))
+    groups, grouped = belief.grouped()
     points = _points(history, testable, groups)
     for some in (points, np.flatnonzero(testable)):
         tried = np.append(some, GOOD)
-        gains = _gains(history, tried, groups, weight, bad, good)
-        if gains.max() > WORTH * doubt:
+        gains = promises(history, tried, groups, grouped)
+        if gains.max() > WORTH * grouped.doubt * grouped.telling:
             break
     return int(tried[(gains / costs[tried]).argmax()])
 
@@ -229,23 +271,47 @@ def _points(history: History, testable: Mask, groups: npt.NDArray[np.intp]) -> n
     return np.unique(np.concatenate((after, before)))
 
 
-def _gains(
-    history: History,
-    points: npt.NDArray[np.intp],
-    groups: npt.NDArray[np.intp],
-    weight: Numbers,
-    bad: Numbers,
-    good: Numbers,
+def promises(
+    history: History, points: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], belief: Belief
 ) -> Numbers:
-    """The expected information (bits) about the culprit of one test at each point."""
+    """What one test at each point promises (bits): of information, and of odds."""
     found = np.empty(points.size)
-    known = np.stack((weight * (bad - good), weight * (_entropy(bad) - _entropy(good))), axis=1)
-    rest, doubt = float(weight @ good), float(weight @ _entropy(good))
     for start in range(0, points.size, 1024):
         some = slice(start, start + 1024)
         inside = history.block(points[some], groups) & (points[some] > GOOD)[:, np.newaxis]
-        sums = inside @ known
-        found[some] = _entropy(sums[:, 0] + rest) - (sums[:, 1] + doubt)
+        failing, information = _information(inside, belief)
+        found[some] = information + _odds(inside, failing, belief)
+    return found
+
+
+def _information(inside: Mask, belief: Belief) -> tuple[Numbers, Numbers]:
+    """How often a test at each point is expected to fail, and its information (bits).
+
+    inside: row i, column j: whether point i contains the candidates of group j.
+    """
+    weight, bad, good = belief.weight, belief.bad, belief.good
+    differ = np.stack((weight * (bad - good), weight * (_entropy(bad) - _entropy(good))), axis=1)
+    sums = inside @ differ
+    failing = sums[:, 0] + float(weight @ good)
+    return failing, _entropy(failing) - (sums[:, 1] + float(weight @ _entropy(good)))
+
+
+def _odds(inside: Mask, failing: Numbers, belief: Belief) -> Numbers:
+    """How much a test at each point is expected to lower the doubt in the culprit (bits).
+
+    The doubt in a candidate of probability p is log2(1 - p + allowed); inside, failing: see
+    _information().
+    """
+    likely = np.flatnonzero(belief.weight >= LIKELY)
+    if belief.allowed >= 1 or not likely.size:
+        return np.zeros(len(failing))
+    weight = belief.weight[likely]
+    fails = np.where(inside[:, likely], weight * belief.bad[likely], weight * belief.good[likely])
+    rest = 1 + belief.allowed
+    failing = np.clip(failing, 1e-12, 1 - 1e-12)[:, np.newaxis]
+    after = fails * np.log2(rest - fails / failing)
+    after += (weight - fails) * np.log2(rest - (weight - fails) / (1 - failing))
+    found: Numbers = float(weight @ np.log2(rest - weight)) - after.sum(axis=1)
     return found
 
 

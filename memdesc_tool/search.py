@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from memdesc_tool.errors import UserError
 from memdesc_tool.history import GOOD, History
-from memdesc_tool.posterior import WHEN_BAD, WHEN_GOOD, Numbers, Posterior, choose
+from memdesc_tool.posterior import WHEN_BAD, WHEN_GOOD, Belief, Numbers, Posterior, choose
 
 END_RUNS = 60
 """How often an end is run before it counts as what it was not expected to be: a failure that
@@ -132,11 +132,12 @@ class Search:
             weights = np.where(self._left, self.posterior.weights, 0)
             if weights.any():
                 ones = np.ones(len(weights))
-                return choose(self.history, self.posterior.testable, weights / weights.sum(),
-                              ones, ones * 0, costs)  # fmt: skip
+                belief = Belief(weights / weights.sum(), ones, ones * 0)
+                return choose(self.history, self.posterior.testable, belief, costs)
         leaders, probability = self.posterior.leaders()
-        if 1 - probability > (1 - self.confidence) * self._margin():
-            return self.posterior.best(costs)
+        allowed = (1 - self.confidence) * self._margin()
+        if 1 - probability > allowed:
+            return self.posterior.best(costs, allowed)
         return self._unchecked(leaders)
 
     def _margin(self) -> float:

@@ -15,7 +15,7 @@ from memdesc_tool import bisectbench
 from memdesc_tool.bisectbench import Setting, make_history, make_trial
 from memdesc_tool.errors import UserError
 from memdesc_tool.history import GOOD, History
-from memdesc_tool.posterior import WHEN_BAD, WHEN_GOOD, Posterior
+from memdesc_tool.posterior import LIKELY, WHEN_BAD, WHEN_GOOD, Belief, Posterior, promises
 from memdesc_tool.search import Search, Verdict
 
 HISTORIES = st.builds(
@@ -160,9 +160,9 @@ def test_a_far_commit_is_dear() -> None:
     """With the same information to be had, the cheaper point is taken."""
     posterior = Posterior(line(9))
     costs = np.ones(10)
-    middle = posterior.best(costs)
+    middle = posterior.best(costs, 0.05)
     costs[middle] = 100
-    assert posterior.best(costs) != middle
+    assert posterior.best(costs, 0.05) != middle
 
 
 def test_an_excluded_candidate_is_never_the_answer() -> None:
@@ -171,6 +171,36 @@ def test_an_excluded_candidate_is_never_the_answer() -> None:
     run(search, 5)
     assert search.answer.candidates == (5,)
     assert search.posterior.probabilities()[4] == 0
+
+
+def test_a_test_promises_odds_of_the_culprit() -> None:
+    """With no doubt allowed it is the Extrinsic Jensen-Shannon divergence, by its definition."""
+    random_, size = np.random.default_rng(1), 12
+    history = make_history(size, random.Random(1))
+    belief = Belief(random_.dirichlet(np.ones(size) * 9), random_.uniform(0.3, 1, size),
+                    random_.uniform(0, 0.2, size), allowed=0)  # fmt: skip
+    assert (belief.weight > LIKELY).all()
+
+    def divergence(one: float, other: float) -> float:
+        return one * math.log2(one / other) + (1 - one) * math.log2((1 - one) / (1 - other))
+
+    points = np.append(np.arange(size), GOOD)
+    gains = promises(history, points, np.arange(size), belief)
+    for point, gain in zip(points.tolist(), gains, strict=True):
+        fails = np.where(history.row(point), belief.bad, belief.good)
+        others = (float(belief.weight @ fails) - belief.weight * fails) / (1 - belief.weight)
+        wanted = sum(map(lambda w, p, q: w * divergence(p, q), belief.weight, fails, others))
+        assert gain == pytest.approx(wanted)
+
+
+@given(st.integers(2, 40), st.integers(0, 1000), st.floats(0.001, 1))
+def test_no_test_promises_less_than_nothing(size: int, seed: int, allowed: float) -> None:
+    random_ = np.random.default_rng(seed)
+    belief = Belief(random_.dirichlet(np.full(size, 0.3)), random_.uniform(0, 1, size),
+                    random_.uniform(0, 1, size), allowed)  # fmt: skip
+    history = make_history(size, random.Random(seed))
+    gains = promises(history, np.append(np.arange(size), GOOD), np.arange(size), belief)
+    assert (gains > -1e-9).all()
 
 
 @given(st.integers(0, 50), st.integers(0, 50))
