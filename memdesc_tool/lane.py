@@ -15,6 +15,7 @@ from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError
 from memdesc_tool.filling import DEFAULT_PATIENCE, Filler, Patience, Planned, Runner, enough, plan
 from memdesc_tool.flakiness import Rate, rate_of, repeats
+from memdesc_tool.measured import keep_place
 from memdesc_tool.reading import Touched, cannot_differ
 from memdesc_tool.results import Attempt, Outcome, Store
 from memdesc_tool.workspace import Workspace
@@ -147,6 +148,8 @@ class Lane:
             self._run(planned, f"{self._meter} {planned.row.label}", again=again)
             self._meter.done += 1
         self._visited.add(index)
+        if planned.row.place:
+            keep_place(bench.store, planned.inputs["tree"], time.time(), planned.row.place)
         if index == 0:
             _refuse_broken_base(planned, self._attempts(index))
 

@@ -2,7 +2,8 @@
 
 Coverage and mutants come from `regress --coverage` and `--mutate`, figures from benchmarks. All
 belong to a span: the trees of the base and of the last patch, which say all about a series but
-its messages. A later measurement of the same span replaces the earlier one.
+its messages. A later measurement of the same span replaces the earlier one. The place of a state is
+what it was called when a suite ran on it: patch and revision of a series.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from memdesc_tool.cells import Row
 from memdesc_tool.results import Store
 from memdesc_tool.workspace import Workspace
 
-COVERAGE, MUTANTS, BENCH = "coverage", "mutants", "bench"
+COVERAGE, MUTANTS, BENCH, PLACE = "coverage", "mutants", "bench", "place"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ def keep_figures(
 ) -> None:
     """Store the figures of a benchmark of a span; taken: seconds since the epoch."""
     _keep(store, BENCH, span, taken, [asdict(one) for one in figures])
+
+
+def keep_place(store: Store, tree: str, taken: float, place: str) -> None:
+    """Store what the state of a tree is; taken: seconds since the epoch."""
+    if read_place(store, tree) != place:
+        _keep(store, PLACE, {"tree": tree}, taken, place)
+
+
+def read_place(store: Store, tree: str) -> str:
+    """What keep_place() stored last; "" for nothing."""
+    return _read(store, PLACE, {"tree": tree}, str) or ""
 
 
 def read_coverage(store: Store, span: Mapping[str, str]) -> tuple[PatchShare, ...] | None:

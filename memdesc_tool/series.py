@@ -119,6 +119,16 @@ class Stack:
         """The suites of all series, each once."""
         return tuple(dict.fromkeys(suite for series in self.series for suite in series.suites))
 
+    def place(self, numbered: Numbered) -> str:
+        """Which patch of which revision of its series it is: "fixes v2 3/9"."""
+        before = 0
+        for series in self.series:
+            if numbered.number <= before + len(series.patches):
+                break
+            before += len(series.patches)
+        place = f"{numbered.number - before}/{len(series.patches)}"
+        return f"{series.name} v{series.revision} {place}"
+
     def up_to(self, number: int | None) -> tuple[Numbered, ...]:
         """The patches up to number (all for None). Raises UserError for no such number."""
         if number is None:

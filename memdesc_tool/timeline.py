@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memdesc_tool.baseline import cases_of, is_case, worst
+from memdesc_tool.measured import read_place
 from memdesc_tool.results import Outcome, Store, Verdict, key_of
 
 STATES = 40
@@ -18,9 +19,10 @@ _FREE = ("tree", "toolchain", "machine", "libc", "guest", "modules")
 class State:
     """A state of the tree on which a column ran.
 
-    tree: object id with the suite laid over it; label: the row of the report that it is, or
-    ""; started: of its first run, in seconds since the epoch; runs: how many there are;
-    outcome: the first that was no RAN, else RAN; passed, failed, skipped: cases.
+    tree: object id with the suite laid over it; label: the row of the report that it is, else
+    patch and revision of the series that it was, or ""; started: of its first run, in seconds
+    since the epoch; runs: how many there are; outcome: the first that was no RAN, else RAN;
+    passed, failed, skipped: cases.
     """
 
     tree: str
@@ -55,6 +57,7 @@ def _state(store: Store, inputs: Mapping[str, str], labels: Mapping[str, str]) -
     outcome = next((a.outcome for a in attempts if a.outcome is not Outcome.RAN), Outcome.RAN)
     tree = inputs.get("tree", "")
     return State(
-        tree, labels.get(tree, ""), min(one.started for one in attempts), len(attempts), outcome,
+        tree, labels.get(tree) or read_place(store, tree),
+        min(one.started for one in attempts), len(attempts), outcome,
         *(verdicts.count(one) for one in (Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED)),
     )  # fmt: skip

@@ -172,6 +172,8 @@ def test_history_flakiness_strength_and_figures(reported: Reported, tmp_path: Pa
     reported.run("report", "-o", tmp_path / "r.html")
     text = words(" ".join(Page((tmp_path / "r.html").read_text()).texts["section"]))
     assert "5 of 5 states" in text  # four of now, and the third patch as it was
+    rows = [words(row) for row in Page((tmp_path / "r.html").read_text()).texts["tr"]]
+    assert sum("numbers v1 3/3 3 passed" in row for row in rows) == 1
     assert "Not measured of this state: memdesc-tool regress --coverage" in text
 
     reported.measure()

@@ -67,9 +67,10 @@ def rows_of(
             *(Row(n, f"{n}. {git.subject(commit)}", commit) for n, commit in enumerate(commits, 1)),
         ]
     applied = apply_stack(workspace, base.commit, stack.up_to(options.upto), progress)
-    return [first, *(_row(one) for one in applied)]
+    return [first, *(_row(one, stack) for one in applied)]
 
 
-def _row(applied: Applied) -> Row:
+def _row(applied: Applied, stack: Stack) -> Row:
     there = f" ({How.ALREADY.value})" if applied.how is How.ALREADY else ""
-    return Row(applied.numbered.number, applied.numbered.label + there, applied.commit)
+    numbered = applied.numbered
+    return Row(numbered.number, numbered.label + there, applied.commit, stack.place(numbered))
