@@ -323,7 +323,7 @@ def test_size_is_spread_over_nodes() -> None:
 
 def test_every_fragment_can_be_read_and_debug_ones_go_together() -> None:
     one = arch.load("x86_64")
-    for names in ((), ("debug", "kasan", "faults"), ("kcsan",), ("rt",)):
+    for names in ((), ("debug", "kasan", "faults"), ("debug", "hooks"), ("kcsan",), ("rt",)):
         assert vm.fragment(one, names).get("VIRTIO_CONSOLE") == "y"
     assert vm.fragment(one, ("kasan",)).get("KASAN") == "y"
     assert vm.fragment(one, ("debug",)).get("PAGE_TABLE_CHECK") == "y"

@@ -84,7 +84,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="FRAGMENT",
     help="Parts of the kernel besides vm-base and what the suite needs: debug, kasan, kcsan, "
-    f"faults, rt, or a file; repeatable [default: {', '.join(DEFAULT_CONFIG)}].",
+    f"faults, hooks, rt, or a file; repeatable [default: {', '.join(DEFAULT_CONFIG)}].",
 )
 @click.option(
     "--kernel",

@@ -88,7 +88,7 @@ class Kernel:
     "--config",
     multiple=True,
     metavar="FRAGMENT",
-    help="More of the kernel: debug, kasan, kcsan, faults, rt, gdb, or a file; repeatable.",
+    help="More of the kernel: debug, kasan, kcsan, faults, hooks, rt, gdb, or a file; repeatable.",
 )
 @click.option(
     "--kernel",
