@@ -31,6 +31,7 @@
 #include <linux/mutex.h>
 #include <linux/perf_event.h>
 #include <linux/seq_buf.h>
+#include <linux/sizes.h>
 #include <linux/timex.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
@@ -95,7 +96,7 @@ static int bench_migratepage(struct balloon_dev_info *info,
 	return 0;
 }
 
-static int inflate(struct page **array, unsigned long nr)
+static int alloc_all(struct page **array, unsigned long nr)
 {
 	for (unsigned long i = 0; i < nr; i++) {
 		array[i] = bench_alloc(&device);
@@ -105,8 +106,22 @@ static int inflate(struct page **array, unsigned long nr)
 			return -ENOMEM;
 		}
 	}
-	bench_enqueue_many(&device, array, nr);
 	return 0;
+}
+
+static void free_all(struct page **array, unsigned long nr)
+{
+	for (unsigned long i = 0; i < nr; i++)
+		bench_free(&device, array[i]);
+}
+
+static int inflate(struct page **array, unsigned long nr)
+{
+	int err = alloc_all(array, nr);
+
+	if (!err)
+		bench_enqueue_many(&device, array, nr);
+	return err;
 }
 
 static int deflate(unsigned long nr)
@@ -115,29 +130,36 @@ static int deflate(unsigned long nr)
 
 	do {
 		got = bench_dequeue_many(&device, pages, min(nr - done, LOT));
-		for (unsigned long i = 0; i < got; i++)
-			bench_free(&device, pages[i]);
+		free_all(pages, got);
 		done += got;
 		cond_resched();
 	} while (got && done < nr);
 	return done == nr ? 0 : -EIO;
 }
 
+/* With interrupts off is at most what enqueues or dequeues LOT pages. */
 static int run_inflate(void)
 {
 	for (int r = 0; r < REPEATS; r++) {
-		u64 start = now(), between;
-		int err = inflate(pages, LOT);
+		u64 start = now(), allocated, enqueued, dequeued, freed;
+		int err = alloc_all(pages, LOT);
+		size_t got;
 
-		between = now();
-		if (!err) {
-			record("inflate", LOT, between - start);
-			start = now();
-			err = deflate(LOT);
-			record("deflate", LOT, now() - start);
-		}
 		if (err)
 			return err;
+		allocated = now();
+		bench_enqueue_many(&device, pages, LOT);
+		enqueued = now();
+		got = bench_dequeue_many(&device, pages, LOT);
+		dequeued = now();
+		free_all(pages, got);
+		freed = now();
+		if (got != LOT)
+			return -EIO;
+		record("inflate", LOT, enqueued - start);
+		record("enqueue", LOT, enqueued - allocated);
+		record("deflate", LOT, freed - enqueued);
+		record("dequeue", LOT, dequeued - enqueued);
 	}
 	return 0;
 }
@@ -483,6 +505,22 @@ static int run_store(void)
 	return deflate(nr);
 }
 
+static bool first_of_4m(unsigned long pfn)
+{
+	return !(pfn % (SZ_4M / PAGE_SIZE));
+}
+
+static int run_store_sparse(void)
+{
+	const long before = nr_free();
+	const long nr = fill_zone(first_of_4m);
+
+	if (!nr)
+		return -ENODATA;
+	record("store_sparse", nr, (before - nr_free() - nr) * (s64)PAGE_SIZE);
+	return deflate(nr);
+}
+
 static int run_sizes(void)
 {
 	record("sizeof_page", 1, sizeof(struct page));
@@ -503,6 +541,7 @@ static const struct {
 	{ "migrate", run_migrate },
 	{ "zsmalloc", run_zsmalloc },
 	{ "store", run_store },
+	{ "store_sparse", run_store_sparse },
 	{ "compact", run_compact },
 	{ "offline", run_offline },
 };
