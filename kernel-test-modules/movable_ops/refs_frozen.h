@@ -35,10 +35,13 @@ static inline bool page_is_unused_dst(struct page *page)
 	return page_count(page) == 1 && !page_has_movable_ops(page);
 }
 
-/* The page was migrated, and is now up to whoever asked for that. */
+/*
+ * The page was migrated, and is now up to whoever asked for that. Nobody takes it
+ * for a page of the balloon any more, even if it is not freed at once.
+ */
 static inline bool page_is_handed_over(struct page *page)
 {
-	return page_count(page) == 1;
+	return page_count(page) == 1 && !page_has_movable_ops(page);
 }
 
 static inline void free_handed_over(struct page *page)

@@ -181,6 +181,9 @@ TEST_F_TIMEOUT(poison_balloon, hard_then_deflate, MO_TIMEOUT)
 	/* Nobody gets it */
 	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
 	EXPECT_FALSE(mo_pfn_is(self->pfn, MO_BUDDY));
+	/* It was freed already: without the poison it would be lost */
+	EXPECT_EQ(unpoison_memory(self->pfn), -EBUSY);
+	EXPECT_TRUE(mo_pfn_is(self->pfn, MO_POISONED));
 	offline(_metadata, self->block, 0);
 }
 
