@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from memdesc_tool.baseline import BAD, cases_of, compare, worst
 from memdesc_tool.candidate import Candidate, Step
+from memdesc_tool.cells import Column
 from memdesc_tool.errors import FailedError
 from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.overlay import overlay
@@ -32,8 +33,11 @@ class Evidence:
             tree = self.workspace.scratch.tree(overlay(self.workspace, commit, [suite]))
         except FailedError:
             return {}
+        config = Column(suite, "").fragment.key if suite.of_tree else ""
         found: dict[str, tuple[Attempt, ...]] = {}
         for inputs in self.stored.get((tree, suite.filter), ()):
+            if config and inputs.get("config") != config:
+                continue  # other suites of the tree, by the same glob
             arch = inputs.get("arch", "")
             found[arch] = (*found.get(arch, ()), *self.store.attempts(key_of(inputs)))
         return found
@@ -70,7 +74,7 @@ def check_evidence(
 
 def _of_step(step: Step, suite: Suite, evidence: Evidence) -> Iterator[Finding]:
     before, after = evidence.runs(step.parent, suite), evidence.runs(step.commit, suite)
-    for arch in suite.arches:
+    for arch in _due(suite, after):
         if arch not in after:
             option = "" if suite.kind is Kind.KUNIT else " --vm"
             yield _found(step, Severity.WARNING, f"{suite.name}/{arch} has not run on it"
@@ -86,6 +90,11 @@ def _of_step(step: Step, suite: Suite, evidence: Evidence) -> Iterator[Finding]:
             for case, change in changes.items():
                 if change in BAD:
                     yield _found(step, Severity.ERROR, f"{column}: {case} {change.value}")
+
+
+def _due(suite: Suite, runs: Runs) -> tuple[str, ...]:
+    """Where a suite is to run. One of the tree's own says nothing of it: anywhere will do."""
+    return () if suite.of_tree and runs else suite.arches
 
 
 def _found(step: Step, severity: Severity, text: str) -> Finding:
@@ -119,7 +128,7 @@ def what_was_tested(
     commits = [candidate.start, *(step.commit for step in candidate.steps)]
     for suite in suites:
         by_commit = [evidence.runs(commit, suite) for commit in commits]
-        for arch in dict.fromkeys((*suite.arches, *by_commit[-1])):
+        for arch in dict.fromkeys((*_due(suite, by_commit[-1]), *by_commit[-1])):
             runs = [found[arch] for found in by_commit if arch in found]
             if arch not in by_commit[-1]:
                 missing.append(f"{suite.name}/{arch}")

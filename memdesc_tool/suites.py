@@ -107,6 +107,7 @@ class Suite:
     tool's default; programs: the collection's TEST_GEN_FILES that are built, none for all;
     modules: directories of kernel-test-modules/ whose modules the tests use; environment:
     NAME=VALUE for the tests. command: of Kind.COMMAND, as argv (see commandrun.py).
+    of_tree: what the kernel has itself, known by its fragments only (tree_suite()).
     """
 
     name: str
@@ -126,6 +127,7 @@ class Suite:
     modules: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    of_tree: bool = False
 
     @property
     def compiles(self) -> bool:
@@ -151,6 +153,20 @@ class Suite:
             digest.update(repr(conditions).encode())
         digest.update(repr(self.edits).encode())
         return digest.hexdigest()
+
+
+def tree_suite(configs: Iterable[Path], glob: str = "") -> Suite:
+    """KUnit suites that the kernel has itself: those that glob names, else all that the
+    fragments switch on.
+    """
+    return Suite(
+        name=glob or "kunit",
+        directory=Path.cwd(),
+        title="KUnit suites of the tree",
+        filter=glob or "*",
+        configs=tuple(path.absolute() for path in configs),
+        of_tree=True,
+    )
 
 
 def read_suite(directory: Path) -> Suite:

@@ -30,7 +30,7 @@ from memdesc_tool.project import find_project
 from memdesc_tool.regress import Column
 from memdesc_tool.results import open_store
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Kind, Suite, find_suites
+from memdesc_tool.suites import Kind, Suite, find_suites, tree_suite
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
 
@@ -140,8 +140,7 @@ def _suite(options: Options) -> Suite:
                         "give a command that runs it")  # fmt: skip
     name = name if colon else kind
     if options.kunitconfigs:
-        configs = tuple(path.absolute() for path in options.kunitconfigs)
-        return Suite(name, Path.cwd(), "KUnit suites of the tree", name, configs)
+        return tree_suite(options.kunitconfigs, name)
     return find_suites(find_project(options.project).root, [name], Kind.KUNIT)[0]
 
 

@@ -12,7 +12,7 @@ from memdesc_tool import checkreport
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.candidate import Candidate
 from memdesc_tool.checks import Report, Scope, check_alone, check_series
-from memdesc_tool.commands.seriesoptions import SeriesOptions, series_options
+from memdesc_tool.commands.seriesoptions import SeriesOptions, series_options, suite_options
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, UserError
@@ -26,6 +26,7 @@ from memdesc_tool.trailers import History, addresses
 
 @click.command("check")
 @series_options
+@suite_options
 @click.option("--no-compile", is_flag=True, help="Leave out compiler and sparse.")
 @click.option("--coccicheck", is_flag=True, help="Run the tree's coccinelle scripts (minutes).")
 @click.option(

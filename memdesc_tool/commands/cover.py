@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool import cover as covers
-from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options
+from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options, suite_options
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.cover import Cover, make_cover
@@ -19,6 +19,7 @@ from memdesc_tool.revision import sent_span
 
 @click.command("cover")
 @series_options
+@suite_options
 @click.option("--range-diff", is_flag=True, help="Add git range-diff against the last revision.")
 @click.pass_obj
 def cover_command(context: Context, /, range_diff: bool, **chosen: object) -> None:

@@ -11,7 +11,7 @@ from memdesc_tool.errors import UserError
 from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix
 from memdesc_tool.project import Project
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Kind, Suite, find_suite, suites_of
+from memdesc_tool.suites import Kind, Suite, find_suite, suites_of, tree_suite
 
 COMMAND_TIMEOUT = 3600
 """Seconds that --command may take for a revision."""
@@ -87,15 +87,7 @@ def _suites(
     if options.kunitconfigs:
         if options.suites:
             raise UserError("give either --suite or --kunitconfig")
-        return [
-            Suite(
-                name=options.filter_glob or "kunit",
-                directory=Path.cwd(),
-                title="KUnit suites of the tree",
-                filter=options.filter_glob or "*",
-                configs=tuple(path.absolute() for path in options.kunitconfigs),
-            )
-        ]
+        return [tree_suite(options.kunitconfigs, options.filter_glob or "")]
     if options.filter_glob:
         raise UserError("--filter needs --kunitconfig", "a suite has a filter of its own")
     if project is None:

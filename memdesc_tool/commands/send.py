@@ -9,7 +9,7 @@ import click
 
 from memdesc_tool.b4 import B4, users_settings
 from memdesc_tool.commands.cover import cover_of
-from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options
+from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options, suite_options
 from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
@@ -21,6 +21,7 @@ from memdesc_tool.results import open_store
 
 @click.command("send")
 @series_options
+@suite_options
 @click.option("--name", "prep_name", metavar="NAME", help="The prep branch b4/NAME [SERIES].")
 @click.option(
     "-o",

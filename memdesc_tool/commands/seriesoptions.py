@@ -25,12 +25,26 @@ from memdesc_tool.git import Git
 from memdesc_tool.prep import branch_span
 from memdesc_tool.project import Project, find_project
 from memdesc_tool.series import Entry, Series, Stack, read_description
-from memdesc_tool.suites import Suite, find_suite
+from memdesc_tool.suites import Suite, find_suite, tree_suite
 from memdesc_tool.trailers import History, addresses
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
 
 AnyCommand = Callable[..., Any]
+
+
+def suite_options(command: AnyCommand) -> AnyCommand:
+    """--kunitconfig and --filter: what has tested a series, as regress takes them."""
+    command = click.option(
+        "--filter", "filter_glob", metavar="GLOB", help="KUnit suites, with --kunitconfig."
+    )(command)
+    return click.option(
+        "--kunitconfig",
+        "kunitconfigs",
+        multiple=True,
+        type=click.Path(path_type=Path, exists=True),
+        help="The series is tested by KUnit suites of the tree, as regress was told; repeatable.",
+    )(command)
 
 
 def series_options(command: AnyCommand) -> AnyCommand:
@@ -72,7 +86,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class SeriesOptions:
-    """The options of series_options(); the fields are named as there."""
+    """The options of series_options() and suite_options(); the fields are named as there."""
 
     name: str | None
     tree_spec: str | None
@@ -80,6 +94,8 @@ class SeriesOptions:
     branch: str | None
     describe: Path | None
     project: Path | None
+    kunitconfigs: tuple[Path, ...] = ()
+    filter_glob: str | None = None
 
     @contextmanager
     def open(self, context: Context) -> Iterator[Chosen]:
@@ -89,6 +105,8 @@ class SeriesOptions:
         """
         if bool(self.name) == bool(self.branch):
             raise UserError("name a SERIES of patches/, or commits with --branch")
+        if self.filter_glob and not self.kunitconfigs:
+            raise UserError("--filter needs --kunitconfig", "a suite has a filter of its own")
         with self._of_branch(context) if self.branch else self._of_patches(context) as chosen:
             if not chosen.candidate.steps:
                 raise UserError(
@@ -109,7 +127,13 @@ class SeriesOptions:
                 series, applied, base.commit, workspace.scratch, _history(series, base)
             )
             before = tuple(entry for one in stack.series[:-1] for entry in one.entries)
-            yield Chosen(candidate, base, workspace, _suites(project, series), project, before)
+            yield Chosen(candidate, base, workspace, self._suites(project, series), project, before)
+
+    def _suites(self, project: Project | None, series: Series) -> tuple[Suite, ...]:
+        own = [find_suite(project.root, name) for name in series.suites] if project else []
+        if self.kunitconfigs:
+            own.append(tree_suite(self.kunitconfigs, self.filter_glob or ""))
+        return tuple(own)
 
     def _stack(self, project: Project | None) -> Stack:
         names = (str(self.name),)
@@ -138,7 +162,7 @@ class SeriesOptions:
             candidate = candidates.of_applied(
                 series, applied, base.commit, workspace.scratch, _history(series, base)
             )
-            yield Chosen(candidate, base, workspace, _suites(project, series), project)
+            yield Chosen(candidate, base, workspace, self._suites(project, series), project)
 
 
 def _is_directory(name: str | None) -> bool:
@@ -148,7 +172,3 @@ def _is_directory(name: str | None) -> bool:
 
 def _history(series: Series, base: Base) -> History:
     return History(Git(base.repository), base.commit, addresses((*series.to, *series.cc)))
-
-
-def _suites(project: Project | None, series: Series) -> tuple[Suite, ...]:
-    return tuple(find_suite(project.root, name) for name in series.suites) if project else ()
