@@ -176,6 +176,13 @@ def workspace_key(repository: Path) -> str:
     return f"{readable}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:10]}"
 
 
+def is_busy(cache: Cache, base: HasRepository) -> bool:
+    """Whether another command uses the workspace of a base, for hours if it builds."""
+    building, _ = workspace_locks(base.repository)
+    with cache.try_lock(building) as free:
+        return not free
+
+
 @contextmanager
 def open_workspace(
     cache: Cache, base: HasRepository, progress: Progress, *, reading: bool = False

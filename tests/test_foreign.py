@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from memdesc_tool.cache import open_cache
+from memdesc_tool.workspace import workspace_locks
 from tests.conftest import GitTree, Ran, Tool
-from tests.mailbox import COVER
+from tests.mailbox import COVER, give_identity
 from tests.minikernel import STEPS, SUITE, make_mini
 
 
@@ -67,3 +69,18 @@ def test_what_regress_has_run_is_in_the_cover_letter(tool: Tool, foreign: Foreig
     assert call(tool, foreign, "regress", *config).status == 0
     ran = call(tool, foreign, "cover", *config)
     assert "- counting on um, on the base and every patch: 3 cases pass at the end" in ran.out
+
+
+def test_what_builds_nothing_does_not_wait_for_a_walk(
+    tool: Tool, foreign: Foreign, tmp_path: Path
+) -> None:
+    """Whoever builds on the same tree holds this lock, for hours sometimes."""
+    (foreign.series / "cover.md.j2").write_text(COVER)
+    give_identity(foreign.tree)
+    held, _ = workspace_locks(foreign.tree.path / ".git")
+    with open_cache(tmp_path / "cache").lock(held):
+        for command, *args in (("apply",), ("check", "--no-compile"), ("cover",),
+                               ("send", "-o", tmp_path / "out")):  # fmt: skip
+            ran = call(tool, foreign, str(command), *args)
+            assert "patches" in ran.out and "waiting" not in ran.err, ran.err
+    assert call(tool, foreign, "apply").status == 0

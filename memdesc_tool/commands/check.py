@@ -58,7 +58,7 @@ def check_command(
     where an error or a warning is left.
     """
     context: Context = click_context.obj
-    options = SeriesOptions(**chosen)  # type: ignore[arg-type]
+    options = SeriesOptions(**chosen, builds=not no_compile)  # type: ignore[arg-type]
     if b4:
         _plug_in(b4, options.describe)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from memdesc_tool.series import Entry, Series, Stack, read_description
 from memdesc_tool.suites import Suite, find_suite, tree_suite
 from memdesc_tool.trailers import History, addresses
 from memdesc_tool.tree import Base
-from memdesc_tool.workspace import Workspace, open_workspace
+from memdesc_tool.workspace import Workspace, is_busy, open_workspace
 
 AnyCommand = Callable[..., Any]
 
@@ -86,7 +86,10 @@ class Chosen:
 
 @dataclass(frozen=True)
 class SeriesOptions:
-    """The options of series_options() and suite_options(); the fields are named as there."""
+    """The options of series_options() and suite_options(); the fields are named as there.
+
+    builds: whether the command builds anything, and so waits for others that do.
+    """
 
     name: str | None
     tree_spec: str | None
@@ -96,6 +99,7 @@ class SeriesOptions:
     project: Path | None
     kunitconfigs: tuple[Path, ...] = ()
     filter_glob: str | None = None
+    builds: bool = False
 
     @contextmanager
     def open(self, context: Context) -> Iterator[Chosen]:
@@ -121,13 +125,17 @@ class SeriesOptions:
         stack = self._stack(project)
         series = stack.series[-1]
         base = resolve_base(context, self.tree_spec, self.rev, stack)
-        with open_workspace(context.cache, base, context.progress) as workspace:
+        with self._workspace(context, base) as workspace:
             applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
             candidate = candidates.of_applied(
                 series, applied, base.commit, workspace.scratch, _history(series, base)
             )
             before = tuple(entry for one in stack.series[:-1] for entry in one.entries)
             yield Chosen(candidate, base, workspace, self._suites(project, series), project, before)
+
+    def _workspace(self, context: Context, base: Base) -> AbstractContextManager[Workspace]:
+        reading = not self.builds and is_busy(context.cache, base)
+        return open_workspace(context.cache, base, context.progress, reading=reading)
 
     def _suites(self, project: Project | None, series: Series) -> tuple[Suite, ...]:
         own = [find_suite(project.root, name) for name in series.suites] if project else []
@@ -154,7 +162,7 @@ class SeriesOptions:
         described = read_description(self.describe) if self.describe else None
         base = resolve_base(context, self.tree_spec, base_commit)
         project = find_project(self.project) if described and described.suites else None
-        with open_workspace(context.cache, base, context.progress) as workspace:
+        with self._workspace(context, base) as workspace:
             name = branch.rpartition("..")[2].removeprefix("b4/") or "HEAD"
             series = candidates.of_commits(workspace.scratch, base_commit, tip, name, described)
             stack = Stack((series,))
