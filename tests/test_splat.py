@@ -344,3 +344,24 @@ def test_a_trigger_that_comes_in_two_blocks() -> None:
 
 def test_a_block_of_escapes_does_not_hide_one() -> None:
     assert len(splats("B\0UG: schedul\x1b[31ming while atomic: a/1/2\r\n")) == 1
+
+
+def test_um_has_drivers_that_warn_and_helpers_that_say_nothing() -> None:
+    """A boot of 6.1, shortened."""
+    splat = one(
+        "------------[ cut here ]------------\n"
+        "WARNING: CPU: 0 PID: 1 at arch/um/drivers/virt-pci.c:886 um_pci_init+0x99/0xa2\n"
+        "No virtio device ID configured for PCI - no PCI support\n"
+        "CPU: 0 PID: 1 Comm: swapper Not tainted 6.1.176 #1\n"
+        "Stack:\n 00000000 b6803d10 6050ee7e 6042c493\n 60604003 6050ee7e 6002ef70 00000001\n"
+        "Call Trace:\n"
+        " [<6002ef70>] ? um_set_signals+0x0/0x50\n"
+        " [<60429da3>] ? __warn.cold+0x2f/0x5b\n"
+        " [<60429ea8>] ? warn_slowpath_fmt+0xd9/0xe9\n"
+        " [<6002efb4>] ? um_set_signals+0x44/0x50\n"
+        " [<60100cbe>] ? __kmem_cache_alloc_node+0x14e/0x1b0\n"
+        " [<60004217>] ? um_pci_init+0x99/0xa2\n"
+        "---[ end trace 0000000000000000 ]---\n"
+    )
+    assert splat.title == "WARNING: arch/um/drivers/virt-pci.c um_pci_init"
+    assert splat.fingerprint == "warning:um_pci_init<__kmem_cache_alloc_node"
