@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +212,36 @@ class Git:
         """The content of path in revision; None where there is no such file."""
         status, out, _ = self.attempt_bytes("cat-file", "blob", f"{revision}:{path}")
         return None if status else out
+
+    def blobs(self, revision: str, paths: Iterable[str]) -> dict[str, bytes]:
+        """The contents of those of the paths that are files in revision, asked for at once."""
+        wanted = list(dict.fromkeys(paths))
+        names = "".join(f"{revision}:{path}\n" for path in wanted)
+        status, out, err = self.attempt_bytes("cat-file", "--batch", stdin=names.encode())
+        if status:
+            raise GitError(["cat-file"], status, err)
+        found, at = {}, 0
+        for path in wanted:
+            head, _, _ = out[at:].partition(b"\n")
+            at += len(head) + 1
+            if head.endswith(b" missing"):
+                continue
+            kind, size = head.rsplit(b" ", 2)[1:]
+            if kind == b"blob":
+                found[path] = out[at : at + int(size)]
+            at += int(size) + 1
+        return found
+
+    def write_blobs(self, contents: Iterable[bytes]) -> list[str]:
+        """Put contents into the repository, byte for byte; their object ids."""
+        with tempfile.TemporaryDirectory() as place:
+            paths = []
+            for number, content in enumerate(contents):
+                paths.append(Path(place) / str(number))
+                paths[-1].write_bytes(content)
+            names = "".join(f"{path}\n" for path in paths)
+            return self.run("hash-object", "-w", "--no-filters", "--stdin-paths",
+                            stdin=names.encode()).split()  # fmt: skip
 
     def mode(self, revision: str, path: str) -> str:
         """The mode of path in revision ("100644", "100755"); empty where there is no such file."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from memdesc_tool.errors import FailedError
 from memdesc_tool.git import Git
-from memdesc_tool.suites import SUITE_FILE, Condition, Edit, Suite
+from memdesc_tool.suites import SUITE_FILE, Condition, Edit, Suite, SuiteFile
 from memdesc_tool.workspace import Workspace
 
 
@@ -22,17 +22,17 @@ def overlaid_files(git: Git, revision: str, suite: Suite) -> dict[str, bytes]:
     Raises FailedError where a place for an edit is not there.
     """
     changed: dict[str, bytes] = {}
+    there = git.blobs(revision, _paths(suite))
+    modes = git.modes(revision, [file.path for file in suite.files])
     for path, content, mode, conditions in suite.files:
-        if not _hold(git, revision, conditions):
+        if not _hold(there, conditions):
             continue
-        if git.blob(revision, path) != content or git.mode(revision, path) != mode:
+        if there.get(path) != content or modes.get(path) != mode:
             changed[path] = content
     for edit in suite.edits:
-        if not _hold(git, revision, edit.conditions):
+        if not _hold(there, edit.conditions):
             continue
-        old = changed.get(edit.path)
-        if old is None:
-            old = git.blob(revision, edit.path)
+        old = changed.get(edit.path, there.get(edit.path))
         if old is None:
             if edit.optional or edit.remove:
                 continue
@@ -43,12 +43,20 @@ def overlaid_files(git: Git, revision: str, suite: Suite) -> dict[str, bytes]:
     return changed
 
 
-def _hold(git: Git, revision: str, conditions: Iterable[Condition]) -> bool:
-    return all(_has(git, revision, one) is one.wanted for one in conditions)
+def _paths(suite: Suite) -> Iterator[str]:
+    """Every file of a revision that has a say in what a suite is there."""
+    places: list[SuiteFile | Edit] = [*suite.files, *suite.edits]
+    for place in places:
+        yield place.path
+        yield from (condition.path for condition in place.conditions)
 
 
-def _has(git: Git, revision: str, condition: Condition) -> bool:
-    content = git.blob(revision, condition.path) or b""
+def _hold(there: Mapping[str, bytes], conditions: Iterable[Condition]) -> bool:
+    return all(_has(there, one) is one.wanted for one in conditions)
+
+
+def _has(there: Mapping[str, bytes], condition: Condition) -> bool:
+    content = there.get(condition.path, b"")
     lines = content.decode("utf-8", errors="surrogateescape").split("\n")
     return _match(lines, condition.pattern, 0) is not None
 

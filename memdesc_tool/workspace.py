@@ -141,12 +141,14 @@ class Workspace:
         env = {"GIT_INDEX_FILE": str(index), **SCRATCH_IDENTITY,
                "GIT_AUTHOR_DATE": SCRATCH_IDENTITY["GIT_COMMITTER_DATE"]}  # fmt: skip
         git = self.scratch
+        modes = {**git.modes(revision, sorted(files)), **(modes or {})}
+        records = "".join(
+            f"{modes.get(path, '100644')} blob {blob}\t{path}\0"
+            for path, blob in zip(files, git.write_blobs(files.values()), strict=True)
+        )
         try:
             git.run("read-tree", revision, env=env)
-            for path, content in files.items():
-                blob = git.run("hash-object", "-w", "--stdin", stdin=content)
-                mode = (modes or {}).get(path) or git.mode(revision, path) or "100644"
-                git.run("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", env=env)
+            git.run("update-index", "-z", "--index-info", stdin=records.encode(), env=env)
             tree = git.run("write-tree", env=env)
         finally:
             index.unlink(missing_ok=True)

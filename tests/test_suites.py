@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memdesc_tool.cache import open_cache
+from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.git import Git
-from memdesc_tool.overlay import apply_edit, overlaid_files
+from memdesc_tool.overlay import apply_edit, overlaid_files, overlay
 from memdesc_tool.suites import (
     EXECUTABLE,
     PLAIN,
@@ -22,6 +25,8 @@ from memdesc_tool.suites import (
     read_suite,
     suites_of,
 )
+from memdesc_tool.tree import Base
+from memdesc_tool.workspace import open_workspace
 from tests.conftest import GitTree
 
 KCONFIG = """\
@@ -286,6 +291,38 @@ def test_suites_are_found_by_kind(tmp_path: Path) -> None:
         find_suites(tmp_path, both, Kind.KUNIT)
     with pytest.raises(UserError, match="there is no suite gone"):
         find_suites(tmp_path, ["gone"], Kind.KSELFTEST)
+
+
+def test_a_large_suite_takes_few_git_commands(
+    minitree: GitTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them reads or writes the index of a tree of 90,000 files."""
+    (minitree.path / "tests").mkdir()
+    (minitree.path / "tests" / "old.sh").write_text("old\n")
+    (minitree.path / "tests" / "old.sh").chmod(0o755)
+    minitree.commit("tests: begin")
+    has = (Condition("a.txt", "1"),)
+    files = [SuiteFile(f"tests/{n}", b"%d\r\n" % n, conditions=has) for n in range(50)]
+    files.append(SuiteFile("tests/old.sh", b"new\n", EXECUTABLE))
+    edit = Edit("tests/1", ("more",), after="^1")
+    large = Suite("s", tmp_path, "t", "f", (), files=tuple(files), edits=(edit,))
+    commands = []
+    attempt = Git.attempt_bytes
+
+    def counted(git: Git, *args: str, **options: Any) -> tuple[int, bytes, str]:
+        commands.append(args)
+        return attempt(git, *args, **options)
+
+    base = Base("x", "x", minitree.path / ".git", minitree.git("rev-parse", "HEAD"), users=True)
+    with open_workspace(open_cache(tmp_path / "cache"), base, Progress()) as workspace:
+        monkeypatch.setattr(Git, "attempt_bytes", counted)
+        commit = overlay(workspace, base.commit, [large])
+        assert len(commands) < 20, commands
+        listed = workspace.scratch.run("ls-tree", "-r", commit, "--", "tests/")
+        assert workspace.scratch.blob(commit, "tests/49") == b"49\r\n"
+        assert workspace.scratch.blob(commit, "tests/1") == b"1\r\nmore\n"
+    assert len(listed.splitlines()) == 51
+    assert "100755 blob 3e757656cf36eca53338e520d134963a44f793f8\ttests/old.sh" in listed
 
 
 def test_a_mode_is_part_of_what_a_suite_brings(tmp_path: Path, minitree: GitTree) -> None:
