@@ -1,8 +1,9 @@
-"""Which of the lines that a series adds its tests run, measured with gcov on um.
+"""Which of the lines that a series adds its tests run, measured with gcov.
 
 A um kernel with CONFIG_GCOV is a program as any other: when it ends it writes a .gcda file
 beside each object, and gcov says which lines and branches were run
-(Documentation/dev-tools/kunit/running_tips.rst of the kernel).
+(Documentation/dev-tools/kunit/running_tips.rst of the kernel). What a guest has counted is
+brought beside its notes by vmcounts.py.
 """
 
 from __future__ import annotations
@@ -42,12 +43,16 @@ def clear(build_dir: Path) -> None:
 
 
 def collect(
-    build_dir: Path, source: Path, files: Iterable[str], into: dict[str, FileCoverage]
+    build_dir: Path,
+    source: Path,
+    files: Iterable[str],
+    into: dict[str, FileCoverage],
+    gcov: str = "gcov",
 ) -> None:
     """Add what the runs in a build directory have counted in these files of the source tree.
 
-    A file of which no object was built is left out. Raises InfraError where gcov is missing
-    or the kernel has written no counts at all.
+    gcov: that of the compiler. A file of which no object was built is left out. Raises
+    InfraError where gcov is missing or the kernel has written no counts at all.
     """
     wanted = set(files)
     counted = False
@@ -55,7 +60,7 @@ def collect(
         counted = True
         name = path.relative_to(build_dir).with_suffix(".c").as_posix()
         if name in wanted or any(file.endswith(".h") for file in wanted):
-            _collect_object(path, source, wanted, into)
+            _collect_object(path, source, wanted, into, gcov)
     if not counted:
         raise InfraError(
             f"the kernel in {build_dir} has written no counts",
@@ -64,10 +69,10 @@ def collect(
 
 
 def _collect_object(
-    counts: Path, source: Path, wanted: set[str], into: dict[str, FileCoverage]
+    counts: Path, source: Path, wanted: set[str], into: dict[str, FileCoverage], gcov: str
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        process.capture(["gcov", "--json-format", "--branch-probabilities", str(counts)],
+        process.capture([gcov, "--json-format", "--branch-probabilities", str(counts)],
                         cwd=Path(directory))  # fmt: skip
         for report in Path(directory).glob("*.gcov.json.gz"):
             data = json.loads(gzip.decompress(report.read_bytes()))

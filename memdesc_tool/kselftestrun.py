@@ -25,13 +25,14 @@ from memdesc_tool import (
     process,
     qemu,
     vm,
+    vmcounts,
     vmspec,
 )
 from memdesc_tool.arch import Arch
 from memdesc_tool.build import Build, BuildRequest, usable_cpus
 from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import UserError
+from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.kselftest import InstallRequest
 from memdesc_tool.kunitrun import results_of
@@ -44,6 +45,8 @@ from memdesc_tool.workspace import Workspace
 
 DEFAULT_CONFIG = ("debug",)
 """The parts of a guest's kernel besides vm-base."""
+COUNTS = "counts"
+"""Below the directory of the logs: counts and notes of the objects that count."""
 TESTS_BYTES = 200_000_000
 """Disk space that headers and tests may take."""
 
@@ -63,7 +66,8 @@ class Settings:
     of the one that would be built, and then modules: the .ko files built for it;
     environment: NAME=VALUE for the tests; spec: the machine in place of the suite's;
     timeout: seconds in place of the suite's; kernel_args, qemu_args: behind the suite's;
-    busybox, bash: for the guest; jobs: of make.
+    busybox, bash: for the guest; jobs: of make; counted: C files of the kernel whose objects
+    count what is run of them (vmcounts.py), into COUNTS, not for a kernel that is given.
     """
 
     config: tuple[str, ...] = DEFAULT_CONFIG
@@ -77,6 +81,7 @@ class Settings:
     busybox: Path | None = None
     bash: Path | None = None
     jobs: int | None = None
+    counted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,13 @@ class KselftestRunner:
             "command line": " ".join((*arch.kernel_args, *self._spec(suite).kernel_args,
                                       *suite.kernel_args, *settings.kernel_args)),
             "timeout": str(settings.timeout or suite.timeout),
+            **({"counted": " ".join(settings.counted)} if settings.counted else {}),
         }  # fmt: skip
 
     def run(self, column: Column, source: Path, log_dir: Path, label: str) -> Attempt:
-        """Build kernel and tests and run them. Raises InfraError where it never booted."""
+        """Build kernel and tests and run them. Raises InfraError where it never booted, or
+        was to count and has not.
+        """
         started = time.time()
         scratch = log_dir / "guest"
         scratch.mkdir(parents=True, exist_ok=True)
@@ -136,6 +144,8 @@ class KselftestRunner:
                 result = kselftest.run(
                     self._request(place, image, own), self.workspace.cache, tell, self.on_line
                 )
+            if self.settings.counted and result.outcome is VmOutcome.EXITED:
+                self._take_counts(column, place, result)
         except _BrokenError as broken:
             seconds = time.time() - started
             return Attempt(broken.outcome, (), started, seconds, str(broken.log), broken.detail)
@@ -153,7 +163,7 @@ class KselftestRunner:
         """
         if given := self.settings.kernel:
             return given.absolute(), self.settings.modules
-        wanted = self._modules(place.suite)
+        wanted, counted = self._modules(place.suite), self.settings.counted
         fragment = self._fragment(place.suite, place.arch)
         build_dir = kunit.build_directory(self.workspace.builds, place.arch, fragment)
         cache = self.workspace.cache
@@ -164,11 +174,14 @@ class KselftestRunner:
                 place.source, build_dir,
                 modules.with_modules(place.arch) if wanted else place.arch,
                 fragment, place.log_dir / "build.log", jobs=self._jobs,
+                make_options=(vmcounts.make_option(counted),) if counted else (),
             )  # fmt: skip
             with self.progress.step(f"{place.label}: build {place.arch.name}") as tell:
                 build = building.build(request, tell)
             if build.image is None:
                 raise _BrokenError.of(build)
+            if counted:
+                vmcounts.keep_notes(counted, build_dir, place.counts)
             image = shutil.copyfile(build.image, place.scratch / build.image.name)
             return image, tuple(
                 path for source in wanted for path in self._module(place, source, build_dir)
@@ -205,7 +218,7 @@ class KselftestRunner:
     def _request(self, place: _Place, image: Path, own: tuple[Path, ...]) -> VmRequest:
         suite, settings = place.suite, self.settings
         bash = kselftest.find_bash(place.arch, settings.bash)
-        return VmRequest(
+        request = VmRequest(
             arch=place.arch,
             image=image,
             log_dir=place.log_dir,
@@ -218,6 +231,23 @@ class KselftestRunner:
             source=place.source,
             busybox=self._busybox(place.arch),
         )
+        if not settings.counted:
+            return request
+        return replace(
+            request,
+            command=vmcounts.command(request.command),
+            files=(*request.files, vmcounts.PROGRAM),
+            qemu_args=(*request.qemu_args, *vmcounts.make_disk(place.disk)),
+        )
+
+    def _take_counts(self, column: Column, place: _Place, result: VmResult) -> None:
+        """Put what the guest has counted into the place's counts. Raises InfraError."""
+        try:
+            vmcounts.take(place.disk, place.counts)
+        except InfraError as error:
+            raise InfraError(
+                f"{column.name}: {error.message}", f"its output: {result.log}"
+            ) from None
 
     def _spec(self, suite: Suite) -> VmSpec:
         return self.settings.spec or vmspec.find(str(suite.machine or vmspec.DEFAULT))
@@ -226,7 +256,8 @@ class KselftestRunner:
         """The kernel's configuration; what is asked for as a module is built in, since a
         guest has no others than the suite's own.
         """
-        merged = vm.fragment(arch, self.settings.config)
+        counting = (vmcounts.FRAGMENT,) if self.settings.counted else ()
+        merged = vm.fragment(arch, (*self.settings.config, *counting))
         for path in suite.configs:
             asked = kconfig.read(path)
             merged = merged.merge(
@@ -255,6 +286,15 @@ class _Place:
     log_dir: Path
     scratch: Path
     label: str
+
+    @property
+    def counts(self) -> Path:
+        return self.log_dir / COUNTS
+
+    @property
+    def disk(self) -> Path:
+        """What the guest writes its counts to."""
+        return self.scratch / "counts.img"
 
 
 class _BrokenError(Exception):

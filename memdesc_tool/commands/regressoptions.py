@@ -159,7 +159,8 @@ _OWN: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
     click.option(
         "--coverage",
         is_flag=True,
-        help="Say which lines that the series adds its KUnit suites run, on um.",
+        help="Say which lines that the series adds its suites run: KUnit on um, and kselftests in "
+        "the virtual machine where --vm or --suite names them.",
     ),
     click.option(
         "--scheduler",

@@ -19,7 +19,8 @@ from memdesc_tool.commands.regressoptions import Options
 from memdesc_tool.console import Progress, out
 from memdesc_tool.coverage import FileCoverage, PatchCoverage
 from memdesc_tool.errors import FailedError, InfraError, UserError
-from memdesc_tool.filling import Patience, plan
+from memdesc_tool.filling import Patience, Runner, plan
+from memdesc_tool.kselftestrun import COUNTS, KselftestRunner, Settings
 from memdesc_tool.kunitrun import KunitRunner, NotBootedError
 from memdesc_tool.lane import Meter
 from memdesc_tool.measured import Mutants, PatchShare, Survivor
@@ -49,12 +50,13 @@ class Strength:
     def measure(self, progress: Progress) -> bool:
         """Print what --mutate and --coverage ask for. True: nothing in it is a failure."""
         kunit = [column for column in self.columns if column.suite.kind is Kind.KUNIT]
-        if not kunit:
+        guests = [column for column in self.columns if column.suite.kind is Kind.KSELFTEST]
+        if not kunit and (self.options.mutate or not guests):
             raise UserError("mutants and coverage need a KUnit suite", "give --suite")
         if self.options.mutate:
             self._mutate(kunit, progress)
         if self.options.coverage:
-            self._cover(kunit, progress)
+            self._cover(kunit, guests, progress)
         return True
 
     def _added(self, columns: Sequence[Column]) -> tuple[AddedLine, ...]:
@@ -142,29 +144,56 @@ class Strength:
 
     # -- coverage ----------------------------------------------------------------------
 
-    def _cover(self, columns: Sequence[Column], progress: Progress) -> None:
+    def _cover(
+        self, columns: Sequence[Column], guests: Sequence[Column], progress: Progress
+    ) -> None:
+        """Measure what KUnit runs on um and kselftests run in their guests."""
         on_um = [one for one in columns if architectures.load(one.arch).make_arch == "um"]
-        if not on_um:
+        if not on_um and not guests:
             raise UserError("coverage is measured on um", "give --arch um")
         variant = Variant("gcov", fragments=(DATA / "kconfig" / "gcov.config",))
-        lines, counts = self._added(columns), dict[str, FileCoverage]()
-        runner = KunitRunner(self.workspace, progress, self.options.jobs)
+        lines, counts = self._added([*columns, *guests]), dict[str, FileCoverage]()
+        files = {line.file for line in lines}
         for column in (replace(one, variant=variant) for one in on_um):
-            self._count(runner, column, {line.file for line in lines}, counts)
+            self._count(column, files, counts, progress)
+        for column in guests:
+            self._count_in_guest(column, files, counts, progress)
         _print_absent(lines, counts.keys())
         patches = coverage.by_patch(lines, counts)
-        _print_coverage(patches, [f"{one.name}+gcov" for one in on_um])
+        _print_coverage(patches, [f"{one.name}+gcov" for one in (*on_um, *guests)])
         kept = [_kept_share(one) for one in patches]
         measured.keep_coverage(self.store, self._span(), time.time(), kept)
 
     def _count(
-        self, runner: KunitRunner, column: Column, files: set[str], counts: dict[str, FileCoverage]
+        self, column: Column, files: set[str], counts: dict[str, FileCoverage], progress: Progress
     ) -> None:
+        """Add what a KUnit suite runs on um."""
+        runner = KunitRunner(self.workspace, progress, self.options.jobs)
+        build_dir = runner.build_dir(column)
+        coverage.clear(build_dir)
+        source, _ = self._run_counting(runner, column)
+        coverage.collect(build_dir, source, files, counts)
+
+    def _count_in_guest(
+        self, column: Column, files: set[str], counts: dict[str, FileCoverage], progress: Progress
+    ) -> None:
+        """Add what a kselftest suite runs in its guest, of the objects that the series touches."""
+        assert self.project, "a kselftest suite is a project's"
+        paths = touched(self.workspace, self.rows)
+        sources = tuple(p for p in paths if p.endswith(".c") and not p.startswith("tools/"))
+        if not sources:
+            raise UserError("the series touches no C file that could count in a guest")
+        settings = Settings(jobs=self.options.jobs, counted=sources)
+        runner = KselftestRunner(self.workspace, progress, self.project.root, settings)
+        source, logs = self._run_counting(runner, column)
+        tools = architectures.toolchain(architectures.load(column.arch))
+        coverage.collect(logs / COUNTS, source, files, counts, f"{tools.prefix}gcov")
+
+    def _run_counting(self, runner: Runner, column: Column) -> tuple[Path, Path]:
+        """Run a column's suite on the last row: the source that it ran on, and its logs."""
         tip = self.rows[-1]
         planned = plan(self.workspace, runner, tip, column)
         source = self.workspace.checkout(planned.commit)
-        build_dir = runner.build_dir(column)
-        coverage.clear(build_dir)
         logs = Path(self.workspace.cache.logs) / f"coverage-{planned.key[:16]}"
         attempt = runner.run(column, source, logs, tip.label)
         if attempt.outcome is not Outcome.RAN:
@@ -172,7 +201,7 @@ class Strength:
                 f"{column.name}: {attempt.outcome.value}: {attempt.detail}",
                 f"its output: {attempt.log}",
             )
-        coverage.collect(build_dir, source, files, counts)
+        return source, logs
 
 
 def _print_absent(lines: Sequence[AddedLine], here: Set[str]) -> None:
