@@ -35,6 +35,31 @@ class FileCoverage:
         if len(known) == len(branches):
             self.branches[number] = [a or b for a, b in zip(known, branches, strict=True)]
 
+    def merge(self, other: FileCoverage) -> None:
+        """Take in the counts of another kernel.
+
+        Where two kernels compile a line differently (page flags have checks with DEBUG_VM), no
+        branch of one is known to be one of the other: those of the kernel count that takes the
+        greater part of its own.
+        """
+        for number, count in other.lines.items():
+            branches = other.branches.get(number, [])
+            known = self.branches.get(number, branches)
+            if len(known) != len(branches) and _taken(branches) > _taken(known):
+                self.branches[number] = list(branches)
+            self.add(number, count, branches)
+
+
+def _taken(branches: Sequence[bool]) -> float:
+    """The part of a line's branches that was taken; below 0 for a line without any."""
+    return sum(branches) / len(branches) if branches else -1
+
+
+def merge(counts: Mapping[str, FileCoverage], into: dict[str, FileCoverage]) -> None:
+    """Add the counts of a kernel, by file, to those of others."""
+    for name, one in counts.items():
+        into.setdefault(name, FileCoverage()).merge(one)
+
 
 def clear(build_dir: Path) -> None:
     """Remove the counts of earlier runs."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memdesc_tool import vmcounts
+from memdesc_tool.coverage import FileCoverage, merge
 from memdesc_tool.errors import InfraError
 from tests.conftest import Ran, Tool, install_qemu
 from tests.fakekbuild import FILES, make_kbuild, make_range, write
@@ -295,6 +296,26 @@ def test_counts_that_are_none(
     disk = disk_of(tmp_path, ("/b/arch/mm/take.gcda", counts), end=end)
     with pytest.raises(InfraError, match=said):
         vmcounts.take(disk, notes)
+
+
+@pytest.mark.parametrize(
+    ("on_um", "in_guest", "both"),
+    [
+        ([True, False], [False, True], [True, True]),
+        ([False, False], [True, True, False, False], [True, True, False, False]),
+        ([True, False], [True, False, False, False], [True, False]),
+        ([True, False], [], [True, False]),
+        ([], [False, False], [False, False]),
+    ],
+)
+def test_branches_of_two_kernels(on_um: list[bool], in_guest: list[bool], both: list[bool]) -> None:
+    counts, other = {"a.c": FileCoverage()}, {"a.c": FileCoverage(), "b.c": FileCoverage()}
+    counts["a.c"].add(3, 1, on_um)
+    for one in other.values():
+        one.add(3, 2, in_guest)
+    merge(other, counts)
+    assert counts["a.c"] == FileCoverage({3: 3}, {3: both})
+    assert counts["b.c"] == FileCoverage({3: 2}, {3: in_guest})
 
 
 def test_a_comma_in_the_name_of_the_disk(tmp_path: Path) -> None:

@@ -157,7 +157,9 @@ class Strength:
         for column in (replace(one, variant=variant) for one in on_um):
             self._count(column, files, counts, progress)
         for column in guests:
-            self._count_in_guest(column, files, counts, progress)
+            in_guest = dict[str, FileCoverage]()
+            self._count_in_guest(column, files, in_guest, progress)
+            coverage.merge(in_guest, counts)
         _print_absent(lines, counts.keys())
         patches = coverage.by_patch(lines, counts)
         _print_coverage(patches, [f"{one.name}+gcov" for one in (*on_um, *guests)])
