@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A QEMU for tests: the real one's arguments and sockets, a guest that is a small program.
 
-The guest is the Python file guest.py beside it: it gets `say(line)` for the console,
-`ask(line)` for vmhost's requests, `event(name, **data)` for QMP events and `qmp` for the
-commands that came, and ends as it likes (os._exit, signals).
+The guest is the Python file guest.py beside it: it gets `boot()` for its root file system,
+`say(line)` for the console, `ask(line)` for vmhost's requests, `event(name, **data)` for QMP
+events and `qmp` for the commands that came, and ends as it likes (os._exit, signals).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -81,6 +83,15 @@ def monitor() -> None:
 def say(line: str) -> None:
     with console.open("a") as stream:
         stream.write(line + "\n")
+
+
+def boot() -> Path:
+    """Say which kernel it is: the directory that the root file system was unpacked to."""
+    root = Path(tempfile.mkdtemp(dir=Path(__file__).parent))
+    with Path(re.search(r"-initrd (\S+)", words)[1]).open("rb") as archive:
+        subprocess.run(["cpio", "-i", "-d", "--quiet"], stdin=archive, cwd=root, check=True)
+    say("Linux version 7.3.0 (mini)")
+    return root
 
 
 def ask(line: str) -> str:

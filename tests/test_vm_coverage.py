@@ -58,11 +58,8 @@ path = "tools/testing/selftests/mini/ksft_take.sh"
 mode = "0755"
 """
 GUEST = """
-import os, shlex, subprocess, tempfile
-root = Path(tempfile.mkdtemp(dir=Path(__file__).parent))
-with open(re.search(r"-initrd (\\S+)", words)[1], "rb") as archive:
-    subprocess.run(["cpio", "-i", "-d", "--quiet"], stdin=archive, cwd=root, check=True)
-say("Linux version 7.3.0 (mini)")
+import os, shlex, subprocess
+root = boot()
 say("memdesc-vm: start")
 counted, serial, run, test, *environment = shlex.split((root / "memdesc/command").read_text())[1:]
 assert run == "/kselftest/run"
