@@ -45,12 +45,12 @@ def runners(
     rows: Iterable[Row],
     jobs: int | None,
 ) -> Runners:
-    """What runs the cells of these rows; root: the project, without which there are no
-    kselftest suites; jobs: of make.
+    """What runs the cells of these rows, if any; root: the project, without which there are
+    no kselftest suites; jobs: of make.
     """
     every = list(rows)
     paths = touched(workspace, every)
-    left = tuple(workspace.scratch.modes(every[-1].commit, paths))
+    left = tuple(workspace.scratch.modes(every[-1].commit, paths)) if every else ()
     by_kind: dict[Kind, Runner] = {
         Kind.KUNIT: KunitRunner(workspace, progress, jobs),
         Kind.COMPILE: CompileRunner(workspace, progress, paths, jobs, left),
