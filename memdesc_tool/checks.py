@@ -186,8 +186,8 @@ def _compile(
     """Compile what the patches touch, before and after each, for every arch that it is of; own:
     options that the suites of the series ask for.
     """
-    lacking = [name for name in build.TOP_FILES if not candidate.git.mode(candidate.start, name)]
-    if lacking:
+    there = candidate.git.modes(candidate.start, build.TOP_FILES)
+    if lacking := [name for name in build.TOP_FILES if name not in there]:
         collector.skipped.append(("compile", f"this is no kernel: it has no {lacking[0]}"))
         return
     every = objects.objects_of(name for step in candidate.steps for name in step.changed)
@@ -216,7 +216,7 @@ def _compile_for(
     options = own.merge(
         *(objects.options_for(git, commit, wanted) for commit in (candidate.start, candidate.tip))
     )
-    there = [o for o in wanted if git.mode(candidate.start, f"{o.removesuffix('.o')}.c")]
+    there = objects.with_source(git, candidate.start, wanted)
     checker = bench.checker(arch, options, candidate.start, there[0] if there else PROBE)
     if checker.without:
         collector.skipped.append((f"sparse:{arch}", checker.without))

@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,7 +27,7 @@ from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.process import inherited_locks, writing
 
 _ARGUMENTS = 500
-"""Paths that a git command is given at once."""
+"""Paths or open files that a git command is given at once."""
 
 # The configuration of a run of git that must give the same result for everybody.
 PINNED = {
@@ -234,18 +234,19 @@ class Git:
 
     def write_blobs(self, contents: Iterable[bytes]) -> list[str]:
         """Put contents into the repository, byte for byte; their object ids."""
-        with tempfile.TemporaryDirectory() as place:
-            paths = []
-            for number, content in enumerate(contents):
-                paths.append(Path(place) / str(number))
-                paths[-1].write_bytes(content)
-            names = "".join(f"{path}\n" for path in paths)
-            return self.run("hash-object", "-w", "--no-filters", "--stdin-paths",
-                            stdin=names.encode()).split()  # fmt: skip
-
-    def mode(self, revision: str, path: str) -> str:
-        """The mode of path in revision ("100644", "100755"); empty where there is no such file."""
-        return self.run("ls-tree", "--format=%(objectmode)", revision, "--", path)
+        left, oids = list(contents), []
+        while left:
+            now, left = left[:_ARGUMENTS], left[_ARGUMENTS:]
+            with ExitStack() as stack:
+                names = []
+                for content in now:
+                    # hash-object reads files: these have no name that a killed call could leave.
+                    file = stack.enter_context(os.fdopen(os.memfd_create("blob"), "wb", 0))
+                    file.write(content)
+                    names.append(f"/proc/{os.getpid()}/fd/{file.fileno()}\n")
+                oids += self.run("hash-object", "-w", "--no-filters", "--stdin-paths",
+                                 stdin="".join(names).encode()).split()  # fmt: skip
+        return oids
 
     def modes(self, revision: str, paths: Sequence[str]) -> dict[str, str]:
         """The modes of those paths that revision has, directories' too.

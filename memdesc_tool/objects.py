@@ -82,6 +82,13 @@ def objects_of(files: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def with_source(git: Git, commit: str, objects: Iterable[str]) -> tuple[str, ...]:
+    """Those of the objects whose C file a revision has."""
+    sources = {name: f"{name.removesuffix('.o')}.c" for name in objects}
+    there = git.modes(commit, list(sources.values()))
+    return tuple(name for name, source in sources.items() if source in there)
+
+
 def options_for(git: Git, commit: str, objects: Iterable[str]) -> Fragment:
     """The options that Makefile lines name for these objects: their own, those of an object
     that they are parts of, and those of the directories that they are in.
@@ -159,7 +166,7 @@ class Workbench:
     def diagnose(self, checker: Checker, commit: str, objects: Sequence[str]) -> Diagnosis:
         """What is said of objects of a revision; those that it has no source of are left out."""
         git = self.workspace.scratch
-        there = tuple(o for o in objects if git.mode(commit, f"{o.removesuffix('.o')}.c"))
+        there = with_source(git, commit, objects)
         if not there:
             return Diagnosis((), ())
         key = "\n".join((git.tree(commit), checker.arch.name, checker.fragment.key,
