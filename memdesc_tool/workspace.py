@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -178,13 +178,6 @@ def workspace_key(repository: Path) -> str:
     return f"{readable}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:10]}"
 
 
-def is_busy(cache: Cache, base: HasRepository) -> bool:
-    """Whether another command uses the workspace of a base, for hours if it builds."""
-    building, _ = workspace_locks(base.repository)
-    with cache.try_lock(building) as free:
-        return not free
-
-
 @contextmanager
 def open_workspace(
     cache: Cache, base: HasRepository, progress: Progress, *, reading: bool = False
@@ -200,3 +193,15 @@ def open_workspace(
         for left in (cache.work / key).glob("write.*.index*"):
             left.unlink(missing_ok=True)
         yield Workspace(cache, key, scratch)
+
+
+def open_free_workspace(
+    cache: Cache, base: HasRepository, progress: Progress
+) -> AbstractContextManager[Workspace]:
+    """The workspace of a base for who builds nothing: where another command uses it, for
+    hours if it builds, the one to read beside it.
+    """
+    building, _ = workspace_locks(base.repository)
+    with cache.try_lock(building) as free:
+        busy = not free
+    return open_workspace(cache, base, progress, reading=busy)

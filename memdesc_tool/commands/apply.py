@@ -12,7 +12,7 @@ from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.project import find_project
-from memdesc_tool.workspace import is_busy, open_workspace
+from memdesc_tool.workspace import open_free_workspace
 
 
 @click.command()
@@ -48,8 +48,7 @@ def apply(
         )
     if signoff and not branch:
         raise UserError("--signoff needs --branch", "only a branch of yours is signed off")
-    reading = is_busy(context.cache, base)
-    with open_workspace(context.cache, base, context.progress, reading=reading) as workspace:
+    with open_free_workspace(context.cache, base, context.progress) as workspace:
         applied = apply_stack(workspace, base.commit, patches, context.progress)
         for one in applied:
             how = "" if one.how is How.APPLIED else f" ({one.how.value})"

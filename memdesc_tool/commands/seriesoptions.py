@@ -28,7 +28,7 @@ from memdesc_tool.series import Entry, Series, Stack, read_description
 from memdesc_tool.suites import Suite, find_suite, tree_suite
 from memdesc_tool.trailers import History, addresses
 from memdesc_tool.tree import Base
-from memdesc_tool.workspace import Workspace, is_busy, open_workspace
+from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspace
 
 AnyCommand = Callable[..., Any]
 
@@ -134,8 +134,8 @@ class SeriesOptions:
             yield Chosen(candidate, base, workspace, self._suites(project, series), project, before)
 
     def _workspace(self, context: Context, base: Base) -> AbstractContextManager[Workspace]:
-        reading = not self.builds and is_busy(context.cache, base)
-        return open_workspace(context.cache, base, context.progress, reading=reading)
+        open_it = open_workspace if self.builds else open_free_workspace
+        return open_it(context.cache, base, context.progress)
 
     def _suites(self, project: Project | None, series: Series) -> tuple[Suite, ...]:
         own = [find_suite(project.root, name) for name in series.suites] if project else []
