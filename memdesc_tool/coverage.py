@@ -8,9 +8,7 @@ brought beside its notes by vmcounts.py.
 
 from __future__ import annotations
 
-import gzip
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,15 +94,13 @@ def collect(
 def _collect_object(
     counts: Path, source: Path, wanted: set[str], into: dict[str, FileCoverage], gcov: str
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        process.capture([gcov, "--json-format", "--branch-probabilities", str(counts)],
-                        cwd=Path(directory))  # fmt: skip
-        for report in Path(directory).glob("*.gcov.json.gz"):
-            data = json.loads(gzip.decompress(report.read_bytes()))
-            for file in data["files"]:
-                name = file["file"].removeprefix(f"{source}/").removeprefix("./")
-                if name in wanted:
-                    _add(into.setdefault(name, FileCoverage()), file["lines"])
+    argv = [gcov, "--json-format", "--stdout", "--branch-probabilities", str(counts)]
+    with process.reading(argv, cwd=counts.parent) as stream:
+        reports = [json.loads(line) for line in stream]
+    for file in (file for report in reports for file in report["files"]):
+        name = file["file"].removeprefix(f"{source}/").removeprefix("./")
+        if name in wanted:
+            _add(into.setdefault(name, FileCoverage()), file["lines"])
 
 
 def _add(coverage: FileCoverage, lines: Iterable[Mapping[str, object]]) -> None:
