@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from memdesc_tool import process
 from memdesc_tool.addedlines import AddedLine
 from memdesc_tool.cells import Row
 from memdesc_tool.errors import InfraError
+from memdesc_tool.suites import Edit, Suite
 
 
 @dataclass
@@ -57,6 +58,22 @@ def merge(counts: Mapping[str, FileCoverage], into: dict[str, FileCoverage]) -> 
     """Add the counts of a kernel, by file, to those of others."""
     for name, one in counts.items():
         into.setdefault(name, FileCoverage()).merge(one)
+
+
+DESTRUCTORS = Edit(
+    path="arch/um/include/asm/common.lds.S",
+    lines=("\t*(.fini_array.*)",),
+    before=r"\s*\*\(\.fini_array\)",
+    optional=True,
+)
+"""gcc puts what writes the counts into .fini_array.00100, which um's linker script leaves out
+of what is called at the end (seen with gcc 12 and Linux 7.3).
+"""
+
+
+def writing(suite: Suite) -> Suite:
+    """The suite in a um that writes its counts."""
+    return replace(suite, edits=(*suite.edits, DESTRUCTORS))
 
 
 def clear(build_dir: Path) -> None:

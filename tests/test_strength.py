@@ -9,7 +9,10 @@ import pytest
 
 from memdesc_tool.addedlines import AddedLine
 from memdesc_tool.cells import Row
+from memdesc_tool.coverage import writing
 from memdesc_tool.mutate import Mutant, mistakes, sample
+from memdesc_tool.overlay import apply_edit
+from memdesc_tool.suites import Suite
 from tests.conftest import GitTree, Ran, Tool
 from tests.fakekbuild import make_kbuild, make_range
 
@@ -164,6 +167,24 @@ def test_coverage_by_patch(tool: Tool, strong: Strong) -> None:
     ]
     assert lines[-1] == "covered: 11 of 13 (85%) of the lines with code, by pages/um+gcov"
     assert "- `2. take pages`: 11 of 13 (85%) of the added lines run\n" in report(tool, strong)
+
+
+LINKED = """\
+  .fini_array : {
+	__fini_array_start = .;
+	*(.fini_array)
+	__fini_array_end = .;
+  }
+"""
+
+
+def test_um_calls_what_writes_the_counts() -> None:
+    suite = writing(Suite("pages", Path(), "", "", ()))
+    (edit,) = suite.edits
+    once = apply_edit(suite, edit, LINKED.encode())
+    assert once.decode() == LINKED.replace("\t*(.fini", "\t*(.fini_array.*)\n\t*(.fini")
+    assert apply_edit(suite, edit, once) == once
+    assert apply_edit(suite, edit, b"/* of another um */\n") == b"/* of another um */\n"
 
 
 @pytest.mark.parametrize(

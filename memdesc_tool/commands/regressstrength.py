@@ -171,6 +171,7 @@ class Strength:
     ) -> None:
         """Add what a KUnit suite runs on um."""
         runner = KunitRunner(self.workspace, progress, self.options.jobs)
+        column = replace(column, suite=coverage.writing(column.suite))
         build_dir = runner.build_dir(column)
         coverage.clear(build_dir)
         source, _ = self._run_counting(runner, column)
