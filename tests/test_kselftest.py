@@ -326,6 +326,12 @@ def test_regress_tests_both_ends_where_it_is_asked_to(
     assert built(tmp_path).count("tests") == 2, "what regress stored is the command's, too"
 
 
+def test_regress_says_that_no_kselftest_runs_there(tool: Tool, mini: MiniKernel) -> None:
+    ran = regress(tool, mini, "--vm", "--arch", "um")
+    assert ran.status == 2
+    assert ran.err.startswith("memdesc-tool: --vm: the series has no kselftest suite that runs")
+
+
 def test_regress_on_every_patch(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
     bad = STEPS[2][1].replace("echo hello", "echo bye")
     mini.make_series(*STEPS[:2], ("be short", bad))

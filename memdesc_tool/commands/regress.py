@@ -25,6 +25,7 @@ from memdesc_tool.regress import Column, Patience, Regression, Row, walk
 from memdesc_tool.results import Store, open_store
 from memdesc_tool.runners import runners
 from memdesc_tool.series import Stack
+from memdesc_tool.suites import Kind
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
 
@@ -69,6 +70,11 @@ def _regress(context: Context, options: Options) -> bool:
     project, stack = what_of(options)
     base = resolve_base(context, options.tree_spec, base_revision(options), stack)
     columns, skipped = columns_of(project, stack, options, machines=options.vm)
+    if options.vm and options.arches and not any(c.suite.kind is Kind.KSELFTEST for c in columns):
+        raise UserError(
+            f"--vm: the series has no kselftest suite that runs on {', '.join(options.arches)}",
+            "name the arch of the virtual machine with another --arch, or leave --vm out",
+        )
     known = read_known(project.patches) if project else ()
     with (
         open_workspace(context.cache, base, context.progress) as workspace,

@@ -68,8 +68,8 @@ def _strategy(suite: Suite, options: Selection) -> Strategy:
 
 
 def _arches(suite: Suite, options: Selection) -> tuple[str, ...]:
-    """Where a suite runs. A kselftest takes of --arch what it says that it runs on: --arch um
-    beside --vm is meant for the others.
+    """Where a suite runs. A kselftest takes of --arch what it says that it runs on, perhaps
+    nothing: another --arch is meant for the others.
     """
     if suite.kind is Kind.COMMAND:
         return suite.arches
