@@ -211,7 +211,8 @@ def toolchain(
     compiler, linker = _programs(options, prefix)
     package = arch.compiler_package if prefix == arch.cross_compile and prefix else "gcc"
     if "LLVM" in options:
-        package, prefix = "clang lld llvm", ""
+        number = compiler.removeprefix("clang") if compiler.startswith("clang-") else ""
+        package, prefix = f"clang{number} lld{number} llvm{number}", ""
     return Toolchain(
         prefix=prefix,
         compiler=compiler,

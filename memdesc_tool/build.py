@@ -265,7 +265,7 @@ def _make(request: BuildRequest, tools: Toolchain, *targets: str) -> list[str]:
         variables["CROSS_COMPILE"] = tools.prefix
     if request.ccache and shutil.which("ccache"):
         variables["CC"] = f"ccache {tools.compiler}"
-        variables["HOSTCC"] = f"ccache {'clang' if 'LLVM' in names else 'gcc'}"
+        variables["HOSTCC"] = f"ccache {tools.compiler if 'LLVM' in names else 'gcc'}"
     assigned = [f"{name}={value}" for name, value in variables.items() if name not in names]
     return ["make", f"-j{request.jobs}", *assigned, *request.make_options, *targets]
 

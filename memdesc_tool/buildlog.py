@@ -43,8 +43,15 @@ _MACHINE = (
      "apt install libssl-dev"),
     (r"Read-only file system|Input/output error", "the disk fails: {line}", ""),
     (r"ccache: error: (?P<what>.*)", "ccache: {what}", "ccache --show-config tells where it is"),
+    (r"^\*\*\* +Minimum (?P<what>.+) version: +(?P<version>\S+)$",
+     "this kernel needs {what} {version} or newer",
+     "install a newer one; a matrix takes it by its number: compilers = [\"clang-19\"]"),
     (r"No rule to make target .*olddefconfig", "this is not the Makefile of a kernel tree", ""),
 )  # fmt: skip
+
+
+_LASTING = ("apt install", "install")
+"""How hints begin that the machine cannot follow by itself."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,6 @@ def machine_trouble(log: Path, begin: int = 0) -> Trouble | None:
             if found := re.search(pattern, line):
                 words = {"line": line.strip(), **found.groupdict()}
                 return Trouble(
-                    message.format(**words), hint.format(**words), hint.startswith("apt install")
+                    message.format(**words), hint.format(**words), hint.startswith(_LASTING)
                 )
     return None

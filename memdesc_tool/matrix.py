@@ -13,15 +13,16 @@
     depth = "objects"              or "kernel"
     wishes = true                  ask for the options of the suites, too, where they can be had
 
-and in both: compilers = ["gcc", "clang"], strategy = "every", "ends" or "bisect", optional =
-true where a toolchain that is missing is no error. A config is a sum of parts: one of make's
-targets (defconfig, allmodconfig, ...) may come first, then fragments: NAME.config or
-NAME-ARCH.config of data/kconfig (there also as vm-NAME), or a path that ends in .config,
-below the directory of the matrix file.
+and in both: compilers = ["gcc", "clang", "clang-19"], strategy = "every", "ends" or "bisect",
+optional = true where a toolchain that is missing is no error. A config is a sum of parts: one of
+make's targets (defconfig, allmodconfig, ...) may come first, then fragments: NAME.config or
+NAME-ARCH.config of data/kconfig (there also as vm-NAME), or a path that ends in .config, below
+the directory of the matrix file.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -39,7 +40,7 @@ MATRIX_FILE = "matrix.toml"
 DEFAULT = DATA / "matrix" / "default.toml"
 
 _TARGETS = ("defconfig", "allnoconfig", "allmodconfig", "allyesconfig", "tinyconfig")
-_COMPILERS = {"gcc": (), "clang": ("LLVM=1",)}
+_CLANG = re.compile(r"clang(-[0-9]+)?")
 _COMMON = ("arches", "configs", "compilers", "strategy", "optional")
 
 
@@ -146,11 +147,19 @@ def _variants(table: Table, arch: str, checks: tuple[str, ...]) -> Iterator[Vari
     for config in table.strings("configs", [""]) or ("",):
         base, fragments = _config(table, config, arch)
         for compiler in table.strings("compilers", ["gcc"]):
-            if compiler not in _COMPILERS:
-                raise table.error("compilers", f"no such compiler: {compiler}", "gcc or clang")
+            options = _compiler(table, compiler)
             own = config.removeprefix("defconfig").lstrip("+")
             name = "+".join(part for part in (own, compiler) if part and part != "gcc")
-            yield Variant(name, base, fragments, (*_COMPILERS[compiler], *checks))
+            yield Variant(name, base, fragments, (*options, *checks))
+
+
+def _compiler(table: Table, name: str) -> tuple[str, ...]:
+    """What make is told of a compiler."""
+    if name == "gcc":
+        return ()
+    if not (clang := _CLANG.fullmatch(name)):
+        raise table.error("compilers", f"no such compiler: {name}", "gcc, clang or clang-19")
+    return (f"LLVM={clang[1] or 1}",)
 
 
 def _config(table: Table, config: str, arch: str) -> tuple[str, tuple[Path, ...]]:

@@ -77,6 +77,9 @@ def test_missing_compiler_names_the_package(
     with pytest.raises(InfraError) as caught:
         arch.toolchain(arch.load("s390"))
     assert caught.value.hint == "apt install gcc-s390x-linux-gnu"
+    with pytest.raises(InfraError) as caught:
+        arch.toolchain(arch.load("um"), ("LLVM=-19",))
+    assert caught.value.hint == "apt install clang-19 lld-19 llvm-19"
 
 
 KUNIT_PY = """\

@@ -246,6 +246,7 @@ def test_error_lines(tmp_path: Path, line: str, parsed: str | None) -> None:
         ("/bin/sh: 1: flex: not found", "needs flex"),
         ("make[1]: bison: No such file or directory", "needs bison"),
         ("t.c:1:10: fatal error: gelf.h: No such file or directory", "libelf"),
+        ("***   Minimum Clang version: 17.0.1", "this kernel needs Clang 17.0.1 or newer"),
     ],
 )
 def test_trouble_of_the_machine(

@@ -309,6 +309,19 @@ def test_the_matrix_of_the_tool_can_be_read() -> None:
     assert {"compile/x86_64+allmodconfig", "compile/arm64+64k", "compile/powerpc-be"} <= names
 
 
+def test_a_version_of_clang(matrix: Path) -> None:
+    """Each column is known by its compiler, which make is told as kbuild wants it."""
+    compilers = 'compilers = ["gcc", "clang", "clang-19"]\noptional = true\n'
+    matrix.write_text(f'[[compile]]\narches = ["x86_64"]\n{compilers}')
+    read = read_matrix(matrix, [])
+    every = (*read.columns, *(skipped.column for skipped in read.skipped))
+    assert {column.name: column.variant.make_options for column in every} == {
+        "compile/x86_64": ("W=1",),
+        "compile/x86_64+clang": ("LLVM=1", "W=1"),
+        "compile/x86_64+clang-19": ("LLVM=-19", "W=1"),
+    }
+
+
 def test_a_toolchain_that_is_missing(tool: Tool, tree: GitTree, matrix: Path) -> None:
     make_range(tree, ("step", {"mm/count.c": COUNT + "\n"}))
     missing = '\n[[compile]]\narches = ["x86_64"]\ncompilers = ["clang"]\n'
