@@ -106,7 +106,8 @@ class Suite:
     For kselftest only: machine: the file with the virtual machine's spec, None for the
     tool's default; programs: the collection's TEST_GEN_FILES that are built, none for all;
     modules: directories of kernel-test-modules/ whose modules the tests use; environment:
-    NAME=VALUE for the tests. command: of Kind.COMMAND, as argv (see commandrun.py).
+    NAME=VALUE for the tests. One that is `on` another has its files, edits and configs,
+    too, before its own. command: of Kind.COMMAND, as argv (see commandrun.py).
     of_tree: what the kernel has itself, known by its fragments only (tree_suite()).
     """
 
@@ -209,7 +210,7 @@ def _read_kunit(top: Table, suite: Table, directory: Path) -> Suite:
 
 
 def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
-    suite.only([*_COMMON, "config", "vm", "programs", "modules", "environment"])
+    suite.only([*_COMMON, "config", "vm", "programs", "modules", "environment", "on"])
     if not _TEST.fullmatch(suite.string("filter")) or bad_name(suite.string("filter")):
         raise suite.error("filter", "must be COLLECTION:TEST, as run_kselftest.sh --test takes it")
     for program in suite.strings("programs"):
@@ -218,15 +219,19 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
     for variable in suite.strings("environment"):
         if not _VARIABLE.fullmatch(variable):
             raise suite.error("environment", f"{variable!r} is not NAME=VALUE")
+    below = [_read_below(suite, directory)] if "on" in suite.values else []
     return Suite(
         name=suite.string("name"),
         directory=directory,
         title=suite.string("title"),
         filter=suite.string("filter"),
-        configs=(suite.file("config", directory),) if "config" in suite.values else (),
+        configs=(
+            *(path for other in below for path in other.configs),
+            *([suite.file("config", directory)] if "config" in suite.values else []),
+        ),
         arches=suite.strings("arches", ("x86_64",)),
-        files=_read_files(top, directory),
-        edits=_read_edits(top, directory),
+        files=(*(one for other in below for one in other.files), *_read_files(top, directory)),
+        edits=(*(one for other in below for one in other.edits), *_read_edits(top, directory)),
         kernel_args=suite.strings("kernel_args"),
         timeout=suite.integer("timeout", 900, minimum=1),
         attempts=suite.integer("attempts", 1, minimum=1),
@@ -236,6 +241,20 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
         modules=suite.strings("modules"),
         environment=suite.strings("environment"),
     )
+
+
+def _read_below(suite: Table, directory: Path) -> Suite:
+    """The suite that a suite stands on. Only one that stands on none itself."""
+    name = suite.string("on")
+    other = directory.absolute().parent / name
+    if not NAME.fullmatch(name) or not (other / SUITE_FILE).is_file():
+        raise suite.error("on", f"there is no suite {name} beside {directory.name}")
+    if "on" in read_toml(other / SUITE_FILE, "a test suite").table("suite").values:
+        raise suite.error("on", f"{name} stands on another suite itself")
+    found = read_suite(other)
+    if found.kind is not Kind.KSELFTEST:
+        raise suite.error("on", f"{name} is of the kind {found.kind.value}, not kselftest")
+    return found
 
 
 def _read_command(top: Table, suite: Table, directory: Path) -> Suite:

@@ -276,6 +276,51 @@ def test_errors_of_a_kselftest_suite(tmp_path: Path, old: str, new: str, problem
         read_suite(guest_suite(tmp_path, GUEST.replace(old, new, 1)))
 
 
+ABOVE = """\
+[suite]
+name = "above"
+kind = "kselftest"
+on = "guest"
+title = "x"
+filter = "mm:ksft_y.sh"
+
+[[file]]
+source = "ksft_x.sh"
+path = "tests/ksft_y.sh"
+"""
+
+
+def test_a_suite_on_another(tmp_path: Path) -> None:
+    """Its kernel and its revision have what the other brings; the machine is its own."""
+    below = guest_suite(tmp_path / "guest")
+    suite = read_suite(guest_suite(tmp_path / "above", ABOVE))
+    assert [file.path for file in suite.files] == ["tests/ksft_x.sh", "tests/ksft_y.sh"]
+    assert (suite.configs, suite.machine, suite.programs) == ((below / "config",), None, ())
+    before = suite.digest
+    (below / "ksft_x.sh").write_text("true\n")
+    assert read_suite(tmp_path / "above").digest != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("gone", GUEST, "there is no suite gone beside above"),
+        ("../guest", GUEST, "there is no suite ../guest beside above"),
+        ("above", GUEST, "above stands on another suite itself"),
+        ("guest", ABOVE, "guest stands on another suite itself"),
+        ("guest", '[suite]\nname = "g"\nkind = "command"\ntitle = "x"\ncommand = ["a"]\n',
+         "guest is of the kind command, not kselftest"),
+    ],
+)  # fmt: skip
+def test_a_suite_on_what_it_cannot_stand_on(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    guest_suite(tmp_path / "guest", text)
+    above = guest_suite(tmp_path / "above", ABOVE.replace('on = "guest"', f'on = "{name}"'))
+    with pytest.raises(UserError, match=rf"above/suite\.toml:4: suite.on: {problem}"):
+        read_suite(above)
+
+
 def test_suites_are_found_by_kind(tmp_path: Path) -> None:
     top = tmp_path / "kernel-test-modules"
     top.mkdir()
