@@ -37,7 +37,8 @@ class Errand:
 
     project, output: directories; series: its name; tree, rev, home, home_rev: as given on the
     command line; start: the commit below the first patch; done: (file, commit) of each patch
-    that is through, the commit "" where it is not needed any more.
+    that is through, the commit "" where it is not needed any more; stopped: whether the patch
+    after those waits for somebody's hands, in the worktree.
     """
 
     project: str
@@ -49,6 +50,11 @@ class Errand:
     home_rev: str | None
     start: str = ""
     done: tuple[tuple[str, str], ...] = ()
+    stopped: bool = False
+
+    def continues(self, asked: Errand) -> bool:
+        """Whether this is what is asked for, and was killed on the way."""
+        return not self.stopped and dataclasses.replace(self, start="", done=()) == asked
 
     @property
     def tip(self) -> str:
@@ -61,7 +67,7 @@ class CarryConflictError(FailedError):
 
 
 def under_way(cache: Cache) -> tuple[Errand, Path] | None:
-    """The errand that a conflict has stopped, and its file; None where there is none."""
+    """The errand that a conflict or a kill has stopped, and its file; None for none."""
     for path in sorted(cache.work.glob(f"*/{CARRY_STATE}")):
         values = json.loads(path.read_text(encoding="utf-8"))
         values["done"] = tuple((str(name), str(commit)) for name, commit in values["done"])
@@ -120,7 +126,8 @@ class Carrier:
             commit = ""
         else:
             self._borrow(f"{commit}\n^{parent}", "--revs")
-        return dataclasses.replace(errand, done=(*errand.done, (entry.patch.path.name, commit)))
+        done = (*errand.done, (entry.patch.path.name, commit))
+        return dataclasses.replace(errand, done=done, stopped=False)
 
     def _merge(self, git: Git, errand: Errand, entry: Entry, number: int) -> None:
         assert entry.patch.mail
@@ -137,7 +144,7 @@ class Carrier:
             return
         stages = [line.split()[1] for line in git.run("ls-files", "--unmerged").splitlines()]
         self._borrow("\n".join(stages))
-        write_atomic(self.state, _dump(errand))
+        write_atomic(self.state, _dump(dataclasses.replace(errand, stopped=True)))
         raise self._conflict(git, entry, number, f"{out}\n{err}")
 
     def _env(self) -> dict[str, str]:
@@ -175,6 +182,8 @@ class Carrier:
 
         Raises UserError where it is not solved.
         """
+        if not errand.stopped:
+            return self.carry(errand)
         git = Git(self.place, fetches=True)
         through = {name for name, _ in errand.done}
         entry = next(e for e in self.series.entries if e.patch.path.name not in through)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
+from memdesc_tool.cache import open_cache
+from memdesc_tool.workspace import workspace_locks
 from tests.conftest import GitTree, Ran, Tool, numbers
 from tests.minikernel import MiniKernel, make_mini
 
@@ -22,9 +26,10 @@ def other(minitree: GitTree, project: Path) -> str:
     return commit
 
 
-def carry(tool: Tool, tree: GitTree, project: Path, out: Path, *more: str) -> Ran:
+def carry(tool: Tool, tree: GitTree, project: Path, out: Path, *more: str, **env: str) -> Ran:
     return tool("generate", "first", "--tree", tree.path, "--rev", "other", "--from", tree.path,
-                "--from-rev", "main", "--output", out, "--project", project, *more)  # fmt: skip
+                "--from-rev", "main", "--output", out, "--project", project, *more,
+                **env)  # fmt: skip
 
 
 @pytest.mark.usefixtures("other")
@@ -92,6 +97,53 @@ def test_what_the_base_has_is_left_out(
     assert [path.name for path in (out / "first").glob("*.patch")] == [
         "0002-a-write-twenty-as-a-word.patch"
     ]
+
+
+def test_carrying_does_not_wait_for_a_walk(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    """Whoever builds on the same tree holds this lock, for hours sometimes."""
+    minitree.git("branch", "other", "work~1")
+    held, _ = workspace_locks(minitree.path / ".git")
+    with open_cache(tmp_path / "cache").lock(held):
+        ran = carry(tool, minitree, project, tmp_path / "out")
+        assert ran.status == 0 and "waiting" not in ran.err, ran.err
+        args = ("generate", "--check", "--tree", minitree.path, "--project", project)
+        ran = tool(*args)
+        assert ran.status == 0 and "waiting" not in ran.err, ran.err
+
+
+KILLS = """\
+#!/bin/sh
+case " $* " in
+*" am --3way --keep-cr "*"--patch-format=mbox"*)
+	echo >>"$KILLS_LOG"
+	if [ "$(wc -l <"$KILLS_LOG")" = 2 ]; then kill -9 $PPID; exit 1; fi
+esac
+exec {git} "$@"
+"""
+
+
+@pytest.mark.parametrize("how", ["--continue", "the same again"])
+def test_a_kill_loses_no_patch(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path, how: str
+) -> None:
+    minitree.git("checkout", "-q", "-b", "other", "main")
+    (minitree.path / "a.txt").write_text("new top\n" + numbers())
+    minitree.commit("a: other")
+    minitree.git("checkout", "-q", "main")
+    (tmp_path / "bin").mkdir()
+    git = tmp_path / "bin" / "git"
+    git.write_text(KILLS.format(git=shutil.which("git")))
+    git.chmod(0o755)
+    out = tmp_path / "out"
+    killed = carry(tool, minitree, project, out, KILLS_LOG=str(tmp_path / "log"),
+                   PATH=f"{git.parent}:{os.environ['PATH']}")  # fmt: skip
+    assert killed.status == -signal.SIGKILL
+    assert carry(tool, minitree, project, tmp_path / "elsewhere").status == 2
+    ran = tool("generate", how) if how[0] == "-" else carry(tool, minitree, project, out)
+    assert ran.status == 0 and "not needed" not in ran.out, ran.out + ran.err
+    assert [path.name[:4] for path in sorted((out / "first").glob("*.patch"))] == ["0001", "0002"]
 
 
 SCRIPT = "@@ expression E; @@\n- old_call(E)\n+ new_call(E, 0)\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool.apply import apply_stack
-from memdesc_tool.carry import Carrier, Errand, abort, under_way
+from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
@@ -18,7 +18,7 @@ from memdesc_tool.git import Git, identity
 from memdesc_tool.project import Project, find_project, refuse_shipped
 from memdesc_tool.series import Kind, Numbered, Series, Stack, read_series, stack_order
 from memdesc_tool.tree import Base
-from memdesc_tool.workspace import Workspace, open_workspace
+from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspace
 
 
 @click.command("generate")
@@ -66,10 +66,10 @@ def generate_command(
     if output:
         if len(names) != 1 or not tree_spec or check:
             raise UserError("--output takes one SERIES and --tree, and no --check")
-        _refuse_second(context)
         errand = Errand(str(found.root), names[0], str(output.absolute()), tree_spec, rev, home,
                         home_rev)  # fmt: skip
-        _carry(context, errand, resumed=False)
+        before = _refuse_second(context, errand)
+        _carry(context, before or errand, resumed=bool(before))
         return
     if not check:
         refuse_shipped(found.root)
@@ -96,7 +96,7 @@ def _generate(
         return ()
     before: tuple[Numbered, ...] = project.stack(series.depends).patches if series.depends else ()
     base = resolve_base(context, tree_spec or series.base or None, rev)
-    with open_workspace(context.cache, base, context.progress) as workspace:
+    with open_free_workspace(context.cache, base, context.progress) as workspace:
         results = generate(
             workspace, project.root, base.commit, before, series, _author(project),
             context.progress,
@@ -117,12 +117,18 @@ def _author(project: Project) -> tuple[str, str]:
 # -- to another base ------------------------------------------------------------------
 
 
-def _refuse_second(context: Context) -> None:
-    if found := under_way(context.cache):
-        raise UserError(
-            f"{found[0].series} waits for a conflict to be solved in"
-            f" {found[1].with_name('carry')}", "generate --continue or --abort"
-        )  # fmt: skip
+def _refuse_second(context: Context, errand: Errand) -> Errand | None:
+    """The errand as a kill has left it, None where none is under way. Raises UserError."""
+    if not (found := under_way(context.cache)):
+        return None
+    before, path = found
+    if before.continues(errand):
+        return before
+    if before.stopped:
+        why = f"waits for a conflict to be solved in {path.with_name(WORKTREE)}"
+    else:
+        why = "was not carried over to its end"
+    raise UserError(f"{before.series} {why}", "generate --continue or --abort")
 
 
 def _resume(context: Context, give_up: bool) -> None:
@@ -142,7 +148,7 @@ def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
     series = read_series(project.patches / errand.series)
     base = resolve_base(context, errand.tree, errand.rev)
     lender = _lender(context, project, series, errand)
-    with open_workspace(context.cache, base, context.progress) as workspace:
+    with open_workspace(context.cache, base, context.progress, reading=True) as workspace:
         carrier = Carrier(
             workspace, project.root, series, lender, _author(project), context.progress
         )
@@ -161,7 +167,7 @@ def _lender(context: Context, project: Project, series: Series, errand: Errand) 
     """A repository that has what the patches were made on, themselves included."""
     base = resolve_base(context, errand.home or series.base or None, errand.home_rev)
     stack = project.stack((series.name,))
-    with open_workspace(context.cache, base, context.progress) as workspace:
+    with open_free_workspace(context.cache, base, context.progress) as workspace:
         apply_stack(workspace, base.commit, stack.patches, context.progress)
         return workspace.scratch.path
 
