@@ -22,6 +22,8 @@ _DOC = re.compile(r"(?:(?:warning|error): )?(?P<file>[^\s:]+):(?P<line>\d+):? "
 _REPORT = re.compile(
     r"(?:\./)?(?P<file>[^\s:]+):(?P<line>\d+):[\d-]+: (?P<text>(?:WARNING|ERROR|.).+)"
 )
+_LINES = re.compile(r"(?<=\bline)s? \d+(?:, ?\d+)*")
+"""The lines that a complaint names beside its own."""
 
 Complaint = tuple[str, int, str]
 """File, line, text."""
@@ -97,6 +99,6 @@ def _complaints(pattern: re.Pattern[str], output: str) -> tuple[Complaint, ...]:
 
 
 def new(before: tuple[Complaint, ...], after: tuple[Complaint, ...]) -> tuple[Complaint, ...]:
-    """What is said after and not before, wherever in the file it is said."""
-    known = {(file, text) for file, _, text in before}
-    return tuple(one for one in after if (one[0], one[2]) not in known)
+    """What is said after and not before, wherever in the file it is said, and of which line."""
+    known = {(file, _LINES.sub("", text)) for file, _, text in before}
+    return tuple(one for one in after if (one[0], _LINES.sub("", one[2])) not in known)

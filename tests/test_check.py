@@ -357,6 +357,18 @@ def test_semantic_patches_that_cannot_run_are_named(tmp_path: Path) -> None:
     assert unable["wrong.cocci"]
 
 
+def test_a_complaint_that_names_another_line_moves_with_it() -> None:
+    """The words are those of use_after_iter.cocci, kfree.cocci and for_each_child.cocci."""
+    for text in (
+        "ERROR: invalid reference to the index variable of the iterator on line {}",
+        "ERROR: reference preceded by free on line {}",
+        'WARNING: Function "f" should have of_node_put() before return around lines {},99.',
+    ):
+        before, after = (("mm/a.c", at + 38, text.format(at)) for at in (1587, 1668))
+        assert kerneldoc.new((before,), (after,)) == ()
+        assert kerneldoc.new((), (after,)) == (after,)
+
+
 def test_what_has_not_run_is_not_to_be_silenced() -> None:
     late = Finding("results", Severity.WARNING, "has not run", "0001-x.patch")
     odd = Finding("spdx", Severity.WARNING, "no licence", "0002-y.patch")
