@@ -165,10 +165,12 @@ class Carrier:
             scratch.run("unpack-objects", "-q", stdin=pack)
 
     def _conflict(self, git: Git, entry: Entry, number: int, said: str) -> CarryConflictError:
-        files = _unmerged(git)
-        if files:
-            what = "conflicts in " + ", ".join(files)
-        else:
+        gone = _lacking(git)
+        files = [name for name in _unmerged(git) if name not in gone]
+        parts = [f"conflicts in {', '.join(files)}"] if files else []
+        parts += [f"{name} is changed, and is not in the new base" for name in gone]
+        what = "; ".join(parts)
+        if not what:
             reasons = re.findall(r"^error: (.+)$", said, re.MULTILINE)
             what = "; ".join(dict.fromkeys(reasons)) or "git am says nothing"
         return CarryConflictError(
@@ -243,6 +245,16 @@ def abort(path: Path) -> None:
 def _unmerged(git: Git) -> Sequence[str]:
     out = git.attempt("diff", "--name-only", "--diff-filter=U", "-z")[1]
     return [name for name in out.split("\0") if name]
+
+
+def _lacking(git: Git) -> Sequence[str]:
+    """The unmerged files that are not there on our side."""
+    stages: dict[str, set[str]] = {}
+    for record in git.run("ls-files", "--unmerged", "-z").split("\0"):
+        if record:
+            place, name = record.split("\t", 1)
+            stages.setdefault(name, set()).add(place.split()[2])
+    return [name for name, found in stages.items() if "2" not in found]
 
 
 def _dump(errand: Errand) -> bytes:

@@ -86,6 +86,18 @@ def test_a_conflict_can_be_forgotten(
     assert carry(tool, minitree, project, out).status == 1
 
 
+def test_a_file_that_the_base_has_not_is_said(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    minitree.git("checkout", "-q", "-b", "other", "main")
+    minitree.git("rm", "-q", "a.txt")
+    minitree.commit("a: gone")
+    minitree.git("checkout", "-q", "main")
+    ran = carry(tool, minitree, project, tmp_path / "out")
+    assert ran.status == 1
+    assert "needs a hand: a.txt is changed, and is not in the new base\n" in ran.err
+
+
 def test_what_the_base_has_is_left_out(
     tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
 ) -> None:
