@@ -24,10 +24,13 @@ END_RUNS = 60
 happens once in ten runs is seen with a probability of 99.8 %."""
 SURE_RUNS = 4
 """A good end that fails so often without ever passing is bad."""
-MARGIN = 0.5
-"""The search goes on until what is left of doubt is this part of what the confidence allows:
-the priors are not those of the failure at hand, least of all where it happens seldom."""
-
+MARGIN = 0.65
+"""The search goes on until what is left of doubt is this part of what the confidence allows, or
+less, the more often bad commits fail: the priors are not those of the failure at hand, and to be
+surer takes the fewer runs."""
+SURE_MARGIN = 0.25
+"""The same while nothing is flaky: a failure that happens every other time has looked for ten
+runs as if it always happened in one search of thirty."""
 EXTRA_RUNS = 6
 """Where nothing is flaky, so many runs beyond the logarithm of the candidates to be surer than
 the confidence asks."""
@@ -135,15 +138,16 @@ class Search:
                 belief = Belief(weights / weights.sum(), ones, ones * 0)
                 return choose(self.history, self.posterior.testable, belief, costs)
         leaders, probability = self.posterior.leaders()
-        allowed = (1 - self.confidence) * self._margin()
+        allowed = (1 - self.confidence) * self._margin(int(leaders[-1]))
         if 1 - probability > allowed:
             return self.posterior.best(costs, allowed)
         return self._unchecked(leaders)
 
-    def _margin(self) -> float:
+    def _margin(self, culprit: int) -> float:
+        if self.flaky:
+            return MARGIN * (1 - float(self.posterior.rates()[0][culprit]))
         runs = self.posterior.failed + self.posterior.passed
-        late = not self.flaky and runs >= math.log2(len(self.history)) + EXTRA_RUNS
-        return 1 if late else MARGIN
+        return 1 if runs >= math.log2(len(self.history)) + EXTRA_RUNS else SURE_MARGIN
 
     @property
     def answer(self) -> Answer:

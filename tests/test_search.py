@@ -15,7 +15,16 @@ from memdesc_tool import bisectbench
 from memdesc_tool.bisectbench import Setting, make_history, make_trial
 from memdesc_tool.errors import UserError
 from memdesc_tool.history import GOOD, History
-from memdesc_tool.posterior import LIKELY, WHEN_BAD, WHEN_GOOD, Belief, Posterior, promises
+from memdesc_tool.posterior import (
+    LIKELY,
+    WHEN_BAD,
+    WHEN_GOOD,
+    Belief,
+    Numbers,
+    Posterior,
+    Rate,
+    promises,
+)
 from memdesc_tool.search import Search, Verdict
 
 HISTORIES = st.builds(
@@ -106,7 +115,7 @@ def test_plain_search_takes_what_git_takes() -> None:
 def test_simulated_histories(p: float) -> None:
     """A cheap sample of `bench bisect`: seeded, so that it never changes."""
     setting = Setting(30, p, 0.0)
-    outcomes = [bisectbench.ours(make_trial(setting, number)) for number in range(30)]
+    outcomes = [bisectbench.ours(make_trial(setting, number)) for number in range(60)]
     figures = bisectbench.figures(outcomes)
     assert figures.right >= 0.95
     assert figures.median <= {1.0: 13, 0.5: 44.5, 0.3: 79}[p]
@@ -120,6 +129,20 @@ def test_a_test_that_tells_little_is_not_made_for_ever() -> None:
     outcome = bisectbench.ours(make_trial(Setting(3000, 0.5, 0.0), 23))
     assert outcome.right
     assert outcome.runs < 300
+
+
+def test_a_culprit_whose_bad_commits_fail_less_often_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by `bench bisect`: it was run until the trial was given up.
+
+    The culprit is the first commit. Others stayed as likely as it, with which bad commits would
+    have failed less often than good ones do, so the good end was run eight times only.
+    """
+    monkeypatch.setattr(bisectbench, "MOST_RUNS", 2500)
+    outcome = bisectbench.ours(make_trial(Setting(30, 0.1, 0.02), 1063))
+    assert outcome.right
+    assert outcome.runs < 2500
 
 
 def test_a_fluke_on_the_good_side_does_not_mislead() -> None:
@@ -215,28 +238,47 @@ def test_intervals_hold_the_rate(fails: int, passes: int) -> None:
 
 
 def test_the_posterior_is_bayes_theorem() -> None:
-    """Against plain numeric integration over both rates, on a line of five."""
+    """Against plain numeric integration over both rates, on a line of five.
+
+    Given that the bad rate is the higher one.
+    """
     posterior = Posterior(line(5))
     seen = [(4, True), (2, False), (2, True), (3, True), (GOOD, False), (1, False)]
     for point, failed in seen:
         posterior.record(point, failed)
-    grid = (np.arange(2000) + 0.5) / 2000
+    angles = (np.arange(1500) + 0.5) * (math.pi / 2 / 1500)
+    rates = np.concatenate((np.sin(angles) ** 2, [0, 1]))  # even where the densities have poles
 
-    def side(rate: object, fails: int, passes: int) -> float:
-        known = WHEN_BAD if rate == "bad" else WHEN_GOOD
-        beta = grid ** (known.alpha - 1) * (1 - grid) ** (known.beta - 1)
-        beta /= beta.sum()
-        slab = float((beta * grid**fails * (1 - grid) ** passes).sum())
-        sure = float(not (passes if known.always else fails))
-        return known.sure * sure + (1 - known.sure) * slab
+    def side(known: Rate, fails: int, passes: int) -> Numbers:
+        beta = np.sin(angles) ** (2 * known.alpha - 1) * np.cos(angles) ** (2 * known.beta - 1)
+        sure = known.sure * np.array([not known.always, known.always])
+        prior = np.concatenate((beta / beta.sum() * (1 - known.sure), sure))
+        found: Numbers = prior * rates**fails * (1 - rates) ** passes
+        return found
 
-    weights = []
+    weights, when_bad, when_good = [], [], []
     for culprit in range(5):
         inside = [failed for point, failed in seen if point >= culprit]
         outside = [failed for point, failed in seen if point < culprit]
-        weights.append(
-            side("bad", sum(inside), len(inside) - sum(inside))
-            * side("good", sum(outside), len(outside) - sum(outside))
-        )
+        both = np.outer(side(WHEN_BAD, sum(inside), len(inside) - sum(inside)),
+                        side(WHEN_GOOD, sum(outside), len(outside) - sum(outside)))  # fmt: skip
+        both *= np.subtract.outer(rates, rates) > 0
+        weights.append(both.sum())
+        when_bad.append(rates @ both.sum(axis=1) / both.sum())
+        when_good.append(rates @ both.sum(axis=0) / both.sum())
     wanted = np.array(weights) / sum(weights)
-    assert np.allclose(posterior.probabilities(), wanted, rtol=0.05)
+    assert np.allclose(posterior.probabilities(), wanted, rtol=0.01)
+    assert np.allclose(posterior.rates(), (when_bad, when_good), rtol=0.01)
+
+
+@settings(deadline=None, max_examples=50)
+@given(HISTORIES, st.lists(st.tuples(st.integers(-1, 59), st.booleans(), st.integers(1, 20))))
+def test_bad_commits_fail_more_often(history: History, seen: list[tuple[int, bool, int]]) -> None:
+    """Whatever is seen, and whichever candidate is the culprit."""
+    posterior = Posterior(history)
+    for point, failed, times in seen:
+        for _ in range(times):
+            posterior.record(min(point, history.bad), failed)
+    when_bad, when_good = posterior.rates()
+    assert (when_bad > when_good).all()
+    assert posterior.probabilities().sum() == pytest.approx(1)
