@@ -50,6 +50,7 @@ def ancestors(history: History, point: int) -> set[int]:
     return found
 
 
+@settings(deadline=None)
 @given(HISTORIES)
 def test_bits_are_what_walking_finds(history: History) -> None:
     every = np.arange(len(history))
@@ -216,6 +217,7 @@ def test_a_test_promises_odds_of_the_culprit() -> None:
         assert gain == pytest.approx(wanted)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40), st.integers(0, 1000), st.floats(0.001, 1))
 def test_no_test_promises_less_than_nothing(size: int, seed: int, allowed: float) -> None:
     random_ = np.random.default_rng(seed)
@@ -226,6 +228,7 @@ def test_no_test_promises_less_than_nothing(size: int, seed: int, allowed: float
     assert (gains > -1e-9).all()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_intervals_hold_the_rate(fails: int, passes: int) -> None:
     for rate in (WHEN_BAD, WHEN_GOOD):
