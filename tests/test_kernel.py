@@ -10,7 +10,9 @@ import pytest
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.cache import open_cache
 from memdesc_tool.console import Progress
+from memdesc_tool.overlay import overlaid_files
 from memdesc_tool.series import read_stack
+from memdesc_tool.suites import find_suite
 from memdesc_tool.tree import Base, resolve
 from memdesc_tool.workspace import open_workspace
 from tests.conftest import ROOT, kernel_clone
@@ -117,6 +119,18 @@ def test_the_patches_say_what_they_change(base: Base) -> None:
             diff = workspace.scratch.run("diff-tree", "-p", "--full-index", commit)
             assert places(diff)
             assert places(patch.patch.path.read_text()) == places(diff), patch.patch.subject
+
+
+def test_the_suites_are_in_the_stack_once(base: Base) -> None:
+    """Laying over the stack what its patches bring changes nothing: one suite's lines do not
+    tear those of another apart, which would then come in twice, and run twice."""
+    progress = Progress()
+    stack = read_stack(ROOT / "patches")
+    with open_workspace(open_cache(), base, progress) as workspace:
+        applied = apply_stack(workspace, base.commit, stack.patches, progress)
+        for name in stack.suites:
+            suite = find_suite(ROOT, name)
+            assert overlaid_files(workspace.scratch, applied[-1].commit, suite) == {}, name
 
 
 def test_a_series_that_is_not_ours(tmp_path: Path) -> None:
