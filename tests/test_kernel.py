@@ -89,13 +89,12 @@ def test_without_a_fix_exactly_its_cases_turn_red(
 
 def test_um_counts_what_the_suite_runs_of_the_series(base: Base) -> None:
     """Without what coverage.py does about um's linker script, um writes no counts."""
-    ran = run("regress", "fixes", "isolation", "--tree", base.name, "--arch", "um", "--coverage")
+    ran = run("regress", "--tree", base.name, "--arch", "um", "--coverage")
     assert ran.status == 0, ran.out + ran.err
-    lines, branches = re.search(
-        r"^all +(\d+) of \d+ \(\d+%\) +(\d+) of \d+ ", ran.out, re.MULTILINE
-    ).groups()  # type: ignore[union-attr]
-    assert int(lines) > 60
-    assert int(branches) > 40
+    every = re.search(r"^all +(\d+) of \d+ \(\d+%\) +(\d+) of \d+ ", ran.out, re.MULTILINE)
+    assert every, ran.out
+    assert int(every[1]) > 400, "lines"
+    assert int(every[2]) > 200, "branches"
 
 
 def test_the_series_is_what_its_sources_give(base: Base) -> None:
