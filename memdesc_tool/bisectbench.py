@@ -125,6 +125,7 @@ def _together(trial: Trial, candidates: Sequence[int]) -> bool:
     return bool((block == block[:, :1]).all())
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # of commits that it has ruled out
 def theirs(trial: Trial, bisector: Callable[..., object]) -> Outcome:
     """git-bayesect's class Bisector on the first parents of a trial.
 
