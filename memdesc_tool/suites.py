@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -219,19 +219,15 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
     for variable in suite.strings("environment"):
         if not _VARIABLE.fullmatch(variable):
             raise suite.error("environment", f"{variable!r} is not NAME=VALUE")
-    below = [_read_below(suite, directory)] if "on" in suite.values else []
-    return Suite(
+    own = Suite(
         name=suite.string("name"),
         directory=directory,
         title=suite.string("title"),
         filter=suite.string("filter"),
-        configs=(
-            *(path for other in below for path in other.configs),
-            *([suite.file("config", directory)] if "config" in suite.values else []),
-        ),
+        configs=(suite.file("config", directory),) if "config" in suite.values else (),
         arches=suite.strings("arches", ("x86_64",)),
-        files=(*(one for other in below for one in other.files), *_read_files(top, directory)),
-        edits=(*(one for other in below for one in other.edits), *_read_edits(top, directory)),
+        files=_read_files(top, directory),
+        edits=_read_edits(top, directory),
         kernel_args=suite.strings("kernel_args"),
         timeout=suite.integer("timeout", 900, minimum=1),
         attempts=suite.integer("attempts", 1, minimum=1),
@@ -241,6 +237,13 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
         modules=suite.strings("modules"),
         environment=suite.strings("environment"),
     )
+    if "on" not in suite.values:
+        return own
+    below = _read_below(suite, directory)
+    return replace(
+        own, configs=below.configs + own.configs, files=below.files + own.files,
+        edits=below.edits + own.edits,
+    )  # fmt: skip
 
 
 def _read_below(suite: Table, directory: Path) -> Suite:
