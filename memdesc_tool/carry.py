@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -137,13 +136,13 @@ class Carrier:
         )  # fmt: skip
         if status == 0:
             return
-        solved = not _unmerged(git) and git.attempt("diff", "--cached", "--quiet")[0]
+        unmerged = _unmerged(git)
+        solved = not unmerged and git.attempt("diff", "--cached", "--quiet")[0]
         # Then rerere has solved and staged all of it.
         if solved and git.attempt(*RERERE, "am", "--continue", env=self._env())[0] == 0:
             self.progress.note(f"{entry.patch.path.name}: solved as before")
             return
-        stages = [line.split()[1] for line in git.run("ls-files", "--unmerged").splitlines()]
-        self._borrow("\n".join(stages))
+        self._borrow("\n".join(blob for stages in unmerged.values() for blob in stages.values()))
         write_atomic(self.state, _dump(dataclasses.replace(errand, stopped=True)))
         raise self._conflict(git, entry, number, f"{out}\n{err}")
 
@@ -165,8 +164,9 @@ class Carrier:
             scratch.run("unpack-objects", "-q", stdin=pack)
 
     def _conflict(self, git: Git, entry: Entry, number: int, said: str) -> CarryConflictError:
-        gone = _lacking(git)
-        files = [name for name in _unmerged(git) if name not in gone]
+        unmerged = _unmerged(git)
+        gone = [name for name, stages in unmerged.items() if "2" not in stages]
+        files = [name for name in unmerged if name not in gone]
         parts = [f"conflicts in {', '.join(files)}"] if files else []
         parts += [f"{name} is changed, and is not in the new base" for name in gone]
         what = "; ".join(parts)
@@ -242,19 +242,14 @@ def abort(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _unmerged(git: Git) -> Sequence[str]:
-    out = git.attempt("diff", "--name-only", "--diff-filter=U", "-z")[1]
-    return [name for name in out.split("\0") if name]
-
-
-def _lacking(git: Git) -> Sequence[str]:
-    """The unmerged files that are not there on our side."""
-    stages: dict[str, set[str]] = {}
-    for record in git.run("ls-files", "--unmerged", "-z").split("\0"):
-        if record:
-            place, name = record.split("\t", 1)
-            stages.setdefault(name, set()).add(place.split()[2])
-    return [name for name, found in stages.items() if "2" not in found]
+def _unmerged(git: Git) -> dict[str, dict[str, str]]:
+    """The unmerged files, and of each the stages that are there ("2": our side) and their blobs."""
+    found: dict[str, dict[str, str]] = {}
+    for record in filter(None, git.run("ls-files", "--unmerged", "-z").split("\0")):
+        place, name = record.split("\t", 1)
+        _, blob, stage = place.split()
+        found.setdefault(name, {})[stage] = blob
+    return found
 
 
 def _dump(errand: Errand) -> bytes:

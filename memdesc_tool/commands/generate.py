@@ -68,7 +68,7 @@ def generate_command(
             raise UserError("--output takes one SERIES and --tree, and no --check")
         errand = Errand(str(found.root), names[0], str(output.absolute()), tree_spec, rev, home,
                         home_rev)  # fmt: skip
-        before = _refuse_second(context, errand)
+        before = _interrupted(context, errand)
         _carry(context, before or errand, resumed=bool(before))
         return
     if not check:
@@ -117,7 +117,7 @@ def _author(project: Project) -> tuple[str, str]:
 # -- to another base ------------------------------------------------------------------
 
 
-def _refuse_second(context: Context, errand: Errand) -> Errand | None:
+def _interrupted(context: Context, errand: Errand) -> Errand | None:
     """The errand as a kill has left it, None where none is under way. Raises UserError."""
     if not (found := under_way(context.cache)):
         return None
