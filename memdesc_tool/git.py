@@ -234,12 +234,11 @@ class Git:
 
     def write_blobs(self, contents: Iterable[bytes]) -> list[str]:
         """Put contents into the repository, byte for byte; their object ids."""
-        left, oids = list(contents), []
-        while left:
-            now, left = left[:_ARGUMENTS], left[_ARGUMENTS:]
+        every, oids = list(contents), []
+        for start in range(0, len(every), _ARGUMENTS):
             with ExitStack() as stack:
                 names = []
-                for content in now:
+                for content in every[start : start + _ARGUMENTS]:
                     # hash-object reads files: these have no name that a killed call could leave.
                     file = stack.enter_context(os.fdopen(os.memfd_create("blob"), "wb", 0))
                     file.write(content)
