@@ -1032,16 +1032,18 @@ static void nr_balloon_pages_migrate(struct kunit *test)
 static void nr_balloon_pages_migrate_other_node(struct kunit *test)
 {
 	struct test_balloon *b = test->priv;
-	struct page *src = test_page_alloc(test);
-	int src_nid = page_to_nid(src), nid, dst_nid = NUMA_NO_NODE;
+	int src_nid, nid, dst_nid = NUMA_NO_NODE;
+	struct page *src, *dst;
 	long src_nr, dst_nr;
-	struct page *dst;
 
+	if (num_node_state(N_MEMORY) < 2)
+		kunit_skip(test, "needs two nodes with memory");
+
+	src = test_page_alloc(test);
+	src_nid = page_to_nid(src);
 	for_each_node_state(nid, N_MEMORY)
 		if (nid != src_nid)
 			dst_nid = nid;
-	if (dst_nid == NUMA_NO_NODE)
-		kunit_skip(test, "needs two nodes with memory");
 
 	src_nr = nr_balloon_pages(src_nid);
 	dst_nr = nr_balloon_pages(dst_nid);

@@ -11,15 +11,21 @@
 #include <linux/dcache.h>
 #include <linux/debugfs.h>
 #include <linux/gfp.h>
+#include <linux/log2.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/vmstat.h>
 
 #include "movable_ops_kunit.h"
 
 #define CHUNK_PAGES	1024
+/* The order of pages that have a chunk for themselves when they are split */
+#define CHUNK_ORDER	ilog2(CHUNK_PAGES)
+/* A bit for a page being inflated, and one for it being isolated */
+#define CHUNK_BYTES	(2 * CHUNK_PAGES / BITS_PER_BYTE)
 /* Many enough to have two that are adjacent, or far apart */
 #define NR_BLOCKS	16
 #define ORDER		2
@@ -384,10 +390,7 @@ static void store_split(struct kunit *test)
 
 	if (!page)
 		kunit_skip(test, "no free page of that order");
-	if (!balloon_page_split(&t->large, page, &t->dev.info)) {
-		balloon_page_free(&t->large, page);
-		kunit_skip(test, "no memory");
-	}
+	KUNIT_ASSERT_TRUE(test, balloon_page_split(&t->large, page, &t->dev.info));
 	for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++) {
 		pages[i] = page + i;
 		balloon_pages_enqueue(&t->dev.info, pages + i, 1);
@@ -395,6 +398,49 @@ static void store_split(struct kunit *test)
 	}
 	isolated_putback(&t->isolated);
 	expect_dequeued(test, &t->dev.info, pages, ARRAY_SIZE(pages));
+}
+
+/* All pages of a chunk come from a single one. */
+static void store_split_chunk(struct kunit *test)
+{
+	struct page **pages = alloc_pages_array(test, CHUNK_PAGES);
+	struct test_store *t = test->priv;
+	struct page *page;
+
+	if (CHUNK_ORDER > MAX_PAGE_ORDER)
+		kunit_skip(test, "no pages of that order");
+	device_exit(&t->large);
+	t->large.order = CHUNK_ORDER;
+	device_init(&t->large, NULL);
+	page = balloon_page_alloc(&t->large);
+	if (!page)
+		kunit_skip(test, "no free page of that order");
+	KUNIT_ASSERT_TRUE(test, balloon_page_split(&t->large, page, &t->dev.info));
+	for (unsigned int i = 0; i < CHUNK_PAGES; i++)
+		pages[i] = page + i;
+	balloon_pages_enqueue(&t->dev.info, pages, CHUNK_PAGES);
+	expect_dequeued(test, &t->dev.info, pages, CHUNK_PAGES);
+}
+
+/* A balloon that is inflated and deflated again takes no memory of its own. */
+static void store_freed(struct kunit *test)
+{
+	const unsigned int nr_rounds = 10000;
+	struct test_store *t = test->priv;
+	unsigned long before, after;
+
+	before = global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
+	for (unsigned int i = 0; i < nr_rounds; i++) {
+		struct page *page = balloon_page_alloc(&t->dev.info);
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		balloon_pages_enqueue(&t->dev.info, &page, 1);
+		KUNIT_ASSERT_EQ(test, balloon_pages_dequeue(&t->dev.info, &page, 1), 1);
+		balloon_page_free(&t->dev.info, page);
+	}
+	after = global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
+	/* Others allocate, too. The counters are of pages. */
+	KUNIT_EXPECT_LT(test, after, before + nr_rounds * CHUNK_BYTES / PAGE_SIZE / 2);
 }
 
 /*
@@ -473,6 +519,24 @@ static void store_alloc_no_memory(struct kunit *test)
 	expect_dequeued(test, &t->dev.info, &page, 1);
 }
 
+/* No memory to remember the parts: the page is still in one piece. */
+static void store_split_no_memory(struct kunit *test)
+{
+	struct test_store *t = test->priv;
+	struct page *page;
+
+	need_fault_injection(test);
+	page = balloon_page_alloc(&t->large);
+	if (!page)
+		kunit_skip(test, "no free page of that order");
+	fail_nth_allocation(1);
+	KUNIT_EXPECT_FALSE(test, balloon_page_split(&t->large, page, &t->dev.info));
+	KUNIT_EXPECT_EQ(test, fail_no_allocation(), 0);
+
+	balloon_pages_enqueue(&t->large, &page, 1);
+	expect_dequeued(test, &t->large, &page, 1);
+}
+
 /* No memory to remember the destination: nothing has happened. */
 static void store_migrate_no_memory(struct kunit *test)
 {
@@ -532,6 +596,23 @@ static void store_does_not_allocate(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr, 3 * ARRAY_SIZE(pages));
 }
 
+/* Migrating to a page next to others of the balloon takes no memory either. */
+static void store_migrate_does_not_allocate(struct kunit *test)
+{
+	struct test_store *t = test->priv;
+	struct page *block, *dst;
+
+	need_fault_injection(test);
+	block = inflate_block(test, &t->dev.info, 3, NULL);
+	dst = block + 3;
+	KUNIT_ASSERT_TRUE(test, isolated_add(&t->isolated, block + 5));
+	fail_nth_allocation(1000);
+	KUNIT_EXPECT_EQ(test, migrate_to(t, dst), 0);
+	KUNIT_EXPECT_EQ(test, fail_no_allocation(), 1000);
+	KUNIT_EXPECT_TRUE(test, isolated_add(&t->isolated, dst));
+	isolated_putback(&t->isolated);
+}
+
 static struct kunit_case movable_ops_store_cases[] = {
 	KUNIT_CASE(store_lowest_first),
 	KUNIT_CASE(store_dense),
@@ -541,9 +622,13 @@ static struct kunit_case movable_ops_store_cases[] = {
 	KUNIT_CASE(store_two_devices),
 	KUNIT_CASE(store_order),
 	KUNIT_CASE(store_split),
+	KUNIT_CASE(store_split_chunk),
+	KUNIT_CASE(store_freed),
 	KUNIT_CASE(store_alloc_no_memory),
+	KUNIT_CASE(store_split_no_memory),
 	KUNIT_CASE(store_migrate_no_memory),
 	KUNIT_CASE(store_does_not_allocate),
+	KUNIT_CASE(store_migrate_does_not_allocate),
 	{}
 };
 

@@ -584,6 +584,23 @@ struct mo_block *mo_mem_pick(const struct mo_mem *mem, enum mo_kind kind,
 }
 
 /**
+ * mo_nr_blocks() - how many memory blocks there are now
+ *
+ * Return: the count, 0 if they cannot be read
+ */
+unsigned int mo_nr_blocks(void)
+{
+	struct mo_mem mem;
+	unsigned int nr;
+
+	if (mo_mem_read(&mem))
+		return 0;
+	nr = mem.nr;
+	mo_mem_free(&mem);
+	return nr;
+}
+
+/**
  * mo_nodes() - how many nodes have memory
  * @mem: memory
  *
@@ -731,6 +748,25 @@ long mo_managed(void)
 }
 
 /**
+ * mo_wait_settled() - wait for what drivers still do after the host is content
+ * @managed: pages that the zones are going to manage
+ * @blocks: memory blocks that there are going to be, 0 for any number
+ *
+ * Return: whether it has come to that before the deadline
+ */
+bool mo_wait_settled(long managed, unsigned int blocks)
+{
+	__u64 end = mo_now_ms() + MO_DEADLINE * 1000;
+
+	while (mo_managed() != managed || (blocks && mo_nr_blocks() != blocks)) {
+		if (mo_now_ms() > end)
+			return false;
+		usleep(100000);
+	}
+	return true;
+}
+
+/**
  * mo_meminfo_kb() - a line of /proc/meminfo
  * @name: with its colon
  *
@@ -815,22 +851,14 @@ const char *mo_need_host(void)
 const char *mo_need_balloon(void)
 {
 	const char *why = mo_need_pages() ?: mo_need_hotplug();
-	bool device = false;
-	struct dirent *e;
-	DIR *dir;
+	char device[64];
 
 	if (why)
 		return why;
 	if (mo_vmstat("nr_balloon_pages") < 0)
 		return "no nr_balloon_pages in /proc/vmstat";
-	dir = opendir("/sys/bus/virtio/drivers/virtio_balloon");
-	if (!dir)
-		return "no driver virtio_balloon (CONFIG_VIRTIO_BALLOON)";
-	while ((e = readdir(dir)))
-		device |= !strncmp(e->d_name, "virtio", 6);
-	closedir(dir);
-	if (!device)
-		return "no virtio-balloon device";
+	if (!mo_virtio_device("virtio_balloon", device, sizeof(device)))
+		return "no virtio-balloon device (or no CONFIG_VIRTIO_BALLOON)";
 	return mo_need_host();
 }
 
@@ -911,6 +939,33 @@ long mo_balloon_pages(void)
 {
 	mo_vmstat_refresh();
 	return mo_vmstat("nr_balloon_pages");
+}
+
+/**
+ * mo_virtio_device() - find a device of a driver of virtio's
+ * @driver: name of the driver
+ * @name: gets the name of the first device that is bound to it
+ * @size: of @name
+ *
+ * Return: whether there is one
+ */
+bool mo_virtio_device(const char *driver, char *name, size_t size)
+{
+	struct dirent *e;
+	char path[128];
+	DIR *dir;
+
+	*name = '\0';
+	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/%s", driver);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!*name && (e = readdir(dir))) {
+		if (!strncmp(e->d_name, "virtio", 6))
+			snprintf(name, size, "%s", e->d_name);
+	}
+	closedir(dir);
+	return *name;
 }
 
 /**

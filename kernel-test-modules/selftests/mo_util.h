@@ -127,6 +127,7 @@ struct mo_block *mo_mem_pick(const struct mo_mem *mem, enum mo_kind kind,
 bool mo_block_online(const struct mo_block *b);
 int mo_block_set(const struct mo_block *b, const char *state,
 		 struct mo_write *w);
+unsigned int mo_nr_blocks(void);
 int mo_nodes(const struct mo_mem *mem);
 int mo_run_on(int node, bool on);
 void mo_run_near_movable(const struct mo_mem *mem);
@@ -136,6 +137,7 @@ long mo_vmstat(const char *name);
 long mo_node_vmstat(int node, const char *name);
 void mo_vmstat_refresh(void);
 long mo_managed(void);
+bool mo_wait_settled(long managed, unsigned int blocks);
 long mo_meminfo_kb(const char *name);
 
 /* Poison */
@@ -148,6 +150,7 @@ int mo_balloon_set(unsigned int inflate_mib);
 bool mo_balloon_fill_block(const struct mo_mem *mem, unsigned long min,
 			   struct mo_block **block);
 long mo_balloon_pages(void);
+bool mo_virtio_device(const char *driver, char *name, size_t size);
 
 /* Pages that the module test_movable_ops owns; its source has the files */
 int __printf(2, 3) mo_module_write(const char *file, const char *fmt, ...);

@@ -3,8 +3,6 @@
  * virtio-mem: memory that it plugs is used, also for the balloon, and comes
  * back to the host to the last page when it is unplugged.
  */
-#include <dirent.h>
-
 #include "kselftest_harness.h"
 #include "vm_util.h"
 #include "mo_util.h"
@@ -19,64 +17,22 @@ FIXTURE(virtio_mem)
 	char auto_online[32];
 };
 
-static bool device_present(void)
-{
-	DIR *dir = opendir("/sys/bus/virtio/drivers/virtio_mem");
-	bool device = false;
-	struct dirent *e;
-
-	if (!dir)
-		return false;
-	while ((e = readdir(dir)))
-		device |= !strncmp(e->d_name, "virtio", 6);
-	closedir(dir);
-	return device;
-}
-
-static unsigned int nr_blocks(void)
-{
-	struct mo_mem mem;
-	unsigned int nr;
-
-	if (mo_mem_read(&mem))
-		return 0;
-	nr = mem.nr;
-	mo_mem_free(&mem);
-	return nr;
-}
-
-/*
- * The host is content before the guest has onlined or removed all of it. Blocks
- * that are still there: 0 for any number.
- */
-static bool wait_settled(long pages, unsigned int blocks)
-{
-	__u64 end = mo_now_ms() + MO_DEADLINE * 1000;
-
-	while (mo_managed() != pages || (blocks && nr_blocks() != blocks)) {
-		if (mo_now_ms() > end)
-			return false;
-		usleep(100000);
-	}
-	return true;
-}
-
 FIXTURE_SETUP(virtio_mem)
 {
+	char answer[128], device[64];
 	const char *why;
-	char answer[128];
 
 	why = mo_need_pages() ?: mo_need_hotplug() ?: mo_need_host();
 	if (why)
 		SKIP(return, "%s", why);
-	if (!device_present())
+	if (!mo_virtio_device("virtio_mem", device, sizeof(device)))
 		SKIP(return, "no virtio-mem device (or no CONFIG_VIRTIO_MEM)");
 	if (mo_host(answer, sizeof(answer), "virtio-mem 0"))
 		SKIP(return, "host: %s", answer);
 	ASSERT_GE(mo_read(AUTO_ONLINE, self->auto_online, sizeof(self->auto_online)), 0);
 	ASSERT_EQ(mo_write(AUTO_ONLINE, "online_movable"), 0);
 	self->managed = mo_managed();
-	self->blocks = nr_blocks();
+	self->blocks = mo_nr_blocks();
 }
 
 FIXTURE_TEARDOWN(virtio_mem)
@@ -98,16 +54,16 @@ TEST_F_TIMEOUT(virtio_mem, plug_unplug, MO_TIMEOUT)
 		ASSERT_EQ(mo_host(answer, sizeof(answer), "virtio-mem %d", PLUG_MIB), 0)
 			TH_LOG("host: %s", answer);
 		EXPECT_EQ(atoi(answer), PLUG_MIB);
-		EXPECT_TRUE(wait_settled(self->managed + pages, 0))
+		EXPECT_TRUE(mo_wait_settled(self->managed + pages, 0))
 			TH_LOG("managed %ld, before %ld", mo_managed(), self->managed);
-		EXPECT_GT(nr_blocks(), self->blocks);
+		EXPECT_GT(mo_nr_blocks(), self->blocks);
 
 		ASSERT_EQ(mo_host(answer, sizeof(answer), "virtio-mem 0"), 0)
 			TH_LOG("host: %s", answer);
 		EXPECT_EQ(atoi(answer), 0);
-		EXPECT_TRUE(wait_settled(self->managed, self->blocks))
+		EXPECT_TRUE(mo_wait_settled(self->managed, self->blocks))
 			TH_LOG("managed %ld, before %ld; blocks %u, before %u", mo_managed(),
-			       self->managed, nr_blocks(), self->blocks);
+			       self->managed, mo_nr_blocks(), self->blocks);
 	}
 }
 
@@ -136,7 +92,7 @@ TEST_F_TIMEOUT(virtio_mem, unplug_ballooned, MO_TIMEOUT)
 	EXPECT_EQ(mo_balloon_pages(), pages);
 	ASSERT_EQ(mo_balloon_set(0), 0);
 	EXPECT_EQ(mo_balloon_pages(), 0);
-	EXPECT_TRUE(wait_settled(self->managed, self->blocks))
+	EXPECT_TRUE(mo_wait_settled(self->managed, self->blocks))
 		TH_LOG("managed %ld, before %ld", mo_managed(), self->managed);
 	mo_mem_free(&mem);
 }

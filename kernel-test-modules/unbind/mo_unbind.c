@@ -7,8 +7,6 @@
  * A virtio-mem device that was unbound while it had memory plugged is lost until
  * the next boot.
  */
-#include <dirent.h>
-
 #include "kselftest_harness.h"
 #include "vm_util.h"
 #include "mo_util.h"
@@ -18,26 +16,6 @@
 #define ROUNDS		5
 #define F_OFFLINE	BIT_ULL(23)	/* KPF_OFFLINE of kernel-page-flags.h */
 
-/* The name of the first device that is bound to a driver of virtio's */
-static bool find_device(const char *driver, char *name, size_t size)
-{
-	struct dirent *e;
-	char path[128];
-	DIR *dir;
-
-	snprintf(path, sizeof(path), DRIVERS "/%s", driver);
-	*name = '\0';
-	dir = opendir(path);
-	if (!dir)
-		return false;
-	while (!*name && (e = readdir(dir))) {
-		if (!strncmp(e->d_name, "virtio", 6))
-			snprintf(name, size, "%s", e->d_name);
-	}
-	closedir(dir);
-	return *name;
-}
-
 static int rebind(const char *driver, const char *how, const char *device,
 		  struct mo_write *w)
 {
@@ -45,18 +23,6 @@ static int rebind(const char *driver, const char *how, const char *device,
 
 	snprintf(path, sizeof(path), DRIVERS "/%s/%s", driver, how);
 	return mo_write_deadline(path, device, MO_DEADLINE, w);
-}
-
-static bool wait_managed(long pages)
-{
-	__u64 end = mo_now_ms() + MO_DEADLINE * 1000;
-
-	while (mo_managed() != pages) {
-		if (mo_now_ms() > end)
-			return false;
-		usleep(100000);
-	}
-	return true;
 }
 
 FIXTURE(balloon)
@@ -72,7 +38,7 @@ FIXTURE_SETUP(balloon)
 
 	if (why)
 		SKIP(return, "%s", why);
-	if (!find_device("virtio_balloon", self->device, sizeof(self->device)))
+	if (!mo_virtio_device("virtio_balloon", self->device, sizeof(self->device)))
 		SKIP(return, "the balloon is not virtio's");
 	ASSERT_EQ(mo_balloon_set(0), 0);
 	ASSERT_EQ(mo_mem_read(&self->mem), 0);
@@ -84,7 +50,7 @@ FIXTURE_TEARDOWN(balloon)
 	char name[64];
 	struct mo_write w;
 
-	if (!find_device("virtio_balloon", name, sizeof(name)))
+	if (!mo_virtio_device("virtio_balloon", name, sizeof(name)))
 		rebind("virtio_balloon", "bind", self->device, &w);
 	mo_mem_restore(&self->mem);
 	mo_balloon_set(0);
@@ -125,7 +91,7 @@ TEST_F_TIMEOUT(balloon, unbind_inflated, MO_TIMEOUT)
 		/* The host has not changed its mind: as many pages again */
 		ASSERT_EQ(rebind("virtio_balloon", "bind", self->device, &w), 0)
 			TH_LOG("bind: %s", mo_write_str(&w));
-		EXPECT_TRUE(wait_managed(self->managed - pages))
+		EXPECT_TRUE(mo_wait_settled(self->managed - pages, 0))
 			TH_LOG("managed %ld, before %ld", mo_managed(), self->managed);
 		ASSERT_EQ(mo_balloon_set(0), 0);
 		EXPECT_EQ(mo_balloon_pages(), 0);
@@ -150,7 +116,7 @@ FIXTURE_SETUP(virtio_mem)
 
 	if (why)
 		SKIP(return, "%s", why);
-	if (!find_device("virtio_mem", self->device, sizeof(self->device)))
+	if (!mo_virtio_device("virtio_mem", self->device, sizeof(self->device)))
 		SKIP(return, "no virtio-mem device (or no CONFIG_VIRTIO_MEM)");
 	if (mo_host(answer, sizeof(answer), "virtio-mem 0"))
 		SKIP(return, "host: %s", answer);
