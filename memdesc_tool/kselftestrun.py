@@ -157,6 +157,14 @@ class KselftestRunner:
         """Not known: the programs leave no trace of what they were made of."""
         return None
 
+    def builds(self, column: Column, path: str) -> bool:
+        """Whether the last kernel that was built for a column has the object of a C file."""
+        build_dir = self._build_dir(column.suite, load_arch(column.arch))
+        return (build_dir / path).with_suffix(".o").is_file()
+
+    def _build_dir(self, suite: Suite, arch: Arch) -> Path:
+        return kunit.build_directory(self.workspace.builds, arch, self._fragment(suite, arch))
+
     def _kernel(self, place: _Place) -> tuple[Path, tuple[Path, ...]]:
         """The image and the modules for it: given, or built and copied, so that others may
         go on building in their place while these run.
@@ -165,7 +173,7 @@ class KselftestRunner:
             return given.absolute(), self.settings.modules
         wanted, counted = self._modules(place.suite), self.settings.counted
         fragment = self._fragment(place.suite, place.arch)
-        build_dir = kunit.build_directory(self.workspace.builds, place.arch, fragment)
+        build_dir = self._build_dir(place.suite, place.arch)
         cache = self.workspace.cache
         with cache.lock(kunit.build_lock(build_dir), on_wait=self.progress.note):
             if not build_dir.exists():

@@ -46,7 +46,9 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Mutants:
-    """A run of `--mutate`: of how many mutants how many were planted, compiled, noticed."""
+    """A run of `--mutate`: of how many mutants how many were planted, compiled, noticed; argued:
+    of those planted, how many change nothing, as people say. These are not counted as built.
+    """
 
     total: int
     planted: int
@@ -54,6 +56,7 @@ class Mutants:
     noticed: int
     seed: int
     survivors: tuple[Survivor, ...]
+    argued: int = 0
 
 
 @dataclass(frozen=True)

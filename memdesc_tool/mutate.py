@@ -41,11 +41,15 @@ _BEGINS_STATEMENT = (";", "{", "}", ":", ")", "else", "do", "*/")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mistake: line of the last row's tree, and the text that it gets."""
+    """A mistake: line of the last row's tree, and the text that it gets.
+
+    before: the line of code before it, without white space around.
+    """
 
     line: AddedLine
     operator: str
     text: str
+    before: str = ""
 
     @property
     def label(self) -> str:
@@ -64,7 +68,7 @@ def mutants(git: Git, tip: Row, lines: Sequence[AddedLine]) -> tuple[Mutant, ...
         text, comments = files[line.file]
         if line.number not in comments:
             before = _code_before(text, line.number)
-            found += [Mutant(line, *one) for one in mistakes(line.text, before)]
+            found += [Mutant(line, *one, before) for one in mistakes(line.text, before)]
     return tuple(found)
 
 
@@ -137,20 +141,27 @@ def plant(workspace: Workspace, tip: Row, mutant: Mutant, number: int) -> Row:
 @dataclass(frozen=True)
 class Fate:
     """What became of a mutant. noticed: by which case, "" where nothing has; built: False
-    where it does not compile, so that it says nothing.
+    where it does not compile, so that it says nothing; argued: why nothing could notice it,
+    as people say, "" where they do not.
     """
 
     mutant: Mutant
     built: bool
     noticed: str
+    argued: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says something of the suites."""
+        return self.built and (bool(self.noticed) or not self.argued)
 
 
 def score(fates: Iterable[Fate]) -> Mapping[str, tuple[int, int, int]]:
-    """By operator: (mutants, those that compile, those that were noticed)."""
+    """By operator: (mutants, those that compile and change something, those noticed)."""
     found: dict[str, tuple[int, int, int]] = {}
     for fate in fates:
         every, built, noticed = found.get(fate.mutant.operator, (0, 0, 0))
         found[fate.mutant.operator] = (
-            every + 1, built + fate.built, noticed + bool(fate.noticed)
+            every + 1, built + fate.counts, noticed + bool(fate.noticed)
         )  # fmt: skip
     return found

@@ -144,6 +144,52 @@ def test_mutants_that_no_suite_notices(tool: Tool, strong: Strong) -> None:
     assert "  - no suite notices `mm/take.c:17: no call: note(wanted);`\n" in told
 
 
+EQUIVALENT = """\
+[[equivalent]]
+file = "mm/take.c"
+line = "if (wanted < 0)"
+became = "if (wanted <= 0)"
+after = "{"
+reason = "nobody takes no pages"
+
+[[equivalent]]
+file = "mm/take.c"
+line = "if (wanted < 0)"
+became = "if (!(wanted < 0))"
+reason = "wrong"
+
+[[equivalent]]
+file = "mm/take.c"
+line = "note(wanted);"
+became = ";"
+after = "return 0;"
+reason = "not there"
+"""
+
+
+def test_mutants_that_change_nothing(tool: Tool, strong: Strong) -> None:
+    (strong.project / "patches" / "mutants.toml").write_text(EQUIVALENT)
+    ran = regress(tool, strong, "--mutate")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert "changes nothing: mm/take.c:13: bound: if (wanted < 0)" in lines
+    assert "nobody takes no pages" in lines
+    assert "is noticed, its reason can go: mm/take.c:13: negated: if (wanted < 0)" in lines
+    assert "mutants.toml: no mutant is mm/take.c: note(wanted); -> ;" in lines
+    assert "no suite notices: mm/take.c:17: no call: note(wanted);" in lines
+    assert lines[-1] == "noticed: 5 of 6 mutants that compile and change something (1 do not), 83%"
+    assert "- mutants: 5 of 6 that compile and change something (1 do not) are noticed\n" in report(
+        tool, strong
+    )
+
+
+def test_a_list_of_mutants_with_a_mistake(tool: Tool, strong: Strong) -> None:
+    (strong.project / "patches" / "mutants.toml").write_text('[[equivalent]]\nfile = "a.c"\n')
+    ran = regress(tool, strong, "--mutate")
+    assert ran.status == 2
+    assert "mutants.toml:1: equivalent[1].line: " in ran.err
+
+
 def test_a_sample_is_stored_and_the_same_for_a_seed(
     tool: Tool, strong: Strong, tmp_path: Path
 ) -> None:

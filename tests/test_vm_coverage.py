@@ -91,6 +91,20 @@ assert os.path.getsize(disk) == size
 say(f"memdesc-vm: exit {done.returncode}")
 """
 
+UNCOUNTED = """
+import os, shlex, subprocess
+root = boot()
+say("memdesc-vm: start")
+run, *test = shlex.split((root / "memdesc/command").read_text())[1:]
+kernel = re.search(r"-kernel (\\S+)", words)[1]
+os.chmod(kernel, 0o755)
+done = subprocess.run(["bash", "./run_kselftest.sh", "--test", test[0]], cwd=root / "kselftest",
+                      env={**os.environ, "KERNEL": kernel}, stdout=subprocess.PIPE, text=True)
+for line in done.stdout.splitlines():
+    say(line)
+say(f"memdesc-vm: exit {done.returncode}")
+"""
+
 
 @pytest.fixture
 def counting(tmp_path: Path) -> Strong:
@@ -179,11 +193,35 @@ def test_without_a_kselftest_suite_there_is_no_guest(
     assert lines_of(ran)[1] == "2. take pages 11 of 13 (85%) 4 of 4 (100%)"
 
 
-def test_mutants_are_not_run_in_guests(tool: Tool, counting: Strong) -> None:
-    ran = tool("regress", "--project", counting.project, "--tree", counting.tree.path,
-               "--range", "main..work", "--mutate", "--coverage", "--suite", "guests")  # fmt: skip
-    assert ran.status == 2
-    assert "mutants and coverage need a KUnit suite" in ran.err
+def mutate(tool: Tool, counting: Strong, *suites: str) -> Ran:
+    chosen = [word for name in suites for word in ("--suite", name)]
+    return tool("regress", "--project", counting.project, "--tree", counting.tree.path,
+                "--range", "main..work", "--mutate", *chosen)  # fmt: skip
+
+
+def test_mutants_that_only_a_guest_notices(
+    tool: Tool, counting: Strong, machine: Path, tmp_path: Path
+) -> None:
+    booted = tmp_path / "booted"
+    machine.write_text(f"open({str(booted)!r}, 'a').write('x')\n{UNCOUNTED}")
+    ran = mutate(tool, counting, "pages", "guests")
+    assert ran.status == 0, ran.out + ran.err
+    lines = lines_of(ran)
+    assert "no call 1 1 1" in lines
+    assert [line for line in lines if line.startswith("no suite notices: ")] == [
+        "no suite notices: mm/take.c:13: bound: if (wanted < 0)"
+    ]
+    assert lines[-1] == "noticed: 6 of 7 mutants that compile, 86%"
+    assert booted.read_text() == "xxx", "the series itself, and what KUnit has not noticed"
+
+
+def test_mutants_in_guests_alone(tool: Tool, counting: Strong, machine: Path) -> None:
+    machine.write_text(UNCOUNTED)
+    ran = mutate(tool, counting, "guests")
+    assert ran.status == 0, ran.out + ran.err
+    lines = lines_of(ran)
+    assert lines[0].startswith("7 of 7 mutants of")
+    assert lines[-1] == "noticed: 3 of 7 mutants that compile, 43%"
 
 
 RUBBISH = "# before the end\nopen(disk, 'r+b').write({!r})"

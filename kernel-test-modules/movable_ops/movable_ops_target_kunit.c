@@ -53,13 +53,21 @@ static int test_migratepage(struct balloon_dev_info *info,
 	return 0;
 }
 
+/* A page for the balloon, but some memory stays free for everybody else. */
+static struct page *alloc_for_balloon(struct test_target *t)
+{
+	if (global_zone_page_state(NR_FREE_PAGES) < totalram_pages() / 16)
+		return NULL;
+	return balloon_page_alloc(&t->info);
+}
+
 /* Inflate what memory there is. Returns how many pages that were. */
 static unsigned long fill_memory(struct test_target *t)
 {
 	unsigned long nr = 0;
 	struct page *page;
 
-	while ((page = balloon_page_alloc(&t->info))) {
+	while ((page = alloc_for_balloon(t))) {
 		balloon_pages_enqueue(&t->info, &page, 1);
 		nr++;
 	}
@@ -131,7 +139,7 @@ static void test_target_exit(struct kunit *test)
 static void fragment_by_balloon(struct test_target *t)
 {
 	while (t->nr_pages < totalram_pages()) {
-		struct page *page = balloon_page_alloc(&t->info);
+		struct page *page = alloc_for_balloon(t);
 
 		if (!page)
 			break;
@@ -158,7 +166,7 @@ static struct page *folio_page_at(struct kunit *test, unsigned long i)
 static void fragment_by_folios(struct kunit *test)
 {
 	struct test_target *t = test->priv;
-	unsigned long enough = totalram_pages() / 8;
+	const unsigned long enough = totalram_pages() / 8;
 	struct file *file;
 
 	file = shmem_file_setup("movable_ops_kunit", MAX_LFS_FILESIZE,
@@ -171,7 +179,7 @@ static void fragment_by_folios(struct kunit *test)
 		unsigned long *p;
 
 		for (unsigned int i = 0; i < 2; i++) {
-			page = balloon_page_alloc(&t->info);
+			page = alloc_for_balloon(t);
 			if (page)
 				t->pages[t->nr_pages++] = page;
 		}

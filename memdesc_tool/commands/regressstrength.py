@@ -18,6 +18,7 @@ from memdesc_tool.cells import Column, Row, Variant
 from memdesc_tool.commands.regressoptions import Options
 from memdesc_tool.console import Progress, out
 from memdesc_tool.coverage import FileCoverage, PatchCoverage
+from memdesc_tool.equivalent import Equivalent, read_equivalents
 from memdesc_tool.errors import FailedError, InfraError, UserError
 from memdesc_tool.filling import Patience, Runner, plan
 from memdesc_tool.kselftestrun import COUNTS, KselftestRunner, Settings
@@ -51,10 +52,10 @@ class Strength:
         """Print what --mutate and --coverage ask for. True: nothing in it is a failure."""
         kunit = [column for column in self.columns if column.suite.kind is Kind.KUNIT]
         guests = [column for column in self.columns if column.suite.kind is Kind.KSELFTEST]
-        if not kunit and (self.options.mutate or not guests):
-            raise UserError("mutants and coverage need a KUnit suite", "give --suite")
+        if not kunit and not guests:
+            raise UserError("mutants and coverage need a suite", "give --suite")
         if self.options.mutate:
-            self._mutate(kunit, progress)
+            self._mutate([*kunit, *guests], progress)
         if self.options.coverage:
             self._cover(kunit, guests, progress)
         return True
@@ -73,11 +74,11 @@ class Strength:
 
     def _mutate(self, columns: Sequence[Column], progress: Progress) -> None:
         tip = self.rows[-1]
+        argued = read_equivalents(self.project.patches) if self.project else ()
         unharmed = [self._unharmed(column, progress) for column in columns]
-        read = [self.store.reading(self._key(column, progress)) for column in columns]
         lines = self._added(columns)
-        known = {path for one in read if one for path in one}
-        here = [line for line in lines if not known or line.file in known]
+        built = self._built({line.file for line in lines}, columns, progress)
+        here = [line for line in lines if line.file in built]
         every = mutate.mutants(self.workspace.scratch, tip, here)
         chosen = mutate.sample(every, self.options.sample, self.options.seed)
         out.print(
@@ -90,11 +91,26 @@ class Strength:
         for number, mutant in enumerate(chosen, 1):
             row = mutate.plant(self.workspace, tip, mutant, number)
             label = replace(row, label=f"{meter} {row.label}")
-            fates.append(self._fate(mutant, label, columns, unharmed, progress))
+            fate = self._fate(mutant, label, columns, unharmed, progress)
+            reasons = [one.reason for one in argued if one.covers(mutant)]
+            fates.append(replace(fate, argued=next(iter(reasons), "")))
             meter.done += 1
+        _print_stale(argued, every)
         _print_fates(fates)
         kept = _kept_mutants(fates, len(every), self.options.seed)
         measured.keep_mutants(self.store, self._span(), time.time(), kept)
+
+    def _built(self, files: Set[str], columns: Sequence[Column], progress: Progress) -> Set[str]:
+        """Those of the files that the kernels of some column are made of, as far as it is known."""
+        built: set[str] = set()
+        for column in columns:
+            if column.suite.kind is Kind.KUNIT:
+                read = self.store.reading(self._key(column, progress))
+                built |= files & read if read else files
+            elif self.project:
+                runner = KselftestRunner(self.workspace, progress, self.project.root)
+                built |= {path for path in files if runner.builds(column, path)}
+        return built
 
     def _span(self) -> dict[str, str]:
         return measured.span_inputs(self.workspace, self.rows)
@@ -230,15 +246,34 @@ def _print_fates(fates: Sequence[Fate]) -> None:
     every, built, noticed = (sum(numbers[i] for numbers in score.values()) for i in range(3))
     grid.add_row("all", str(every), str(built), str(noticed))
     out.print(grid)
-    silent = [fate for fate in fates if fate.built and not fate.noticed]
-    for fate in silent:
-        line = fate.mutant.line
-        out.print(f"no suite notices: {fate.mutant.label}", markup=False)
-        out.print(f"    {line.row.label}", markup=False)
-        if fate.mutant.text.strip() != ";":
-            out.print(f"    became: {fate.mutant.text.strip()}", markup=False)
+    for fate in fates:
+        if fate.argued and fate.noticed:
+            _print_fate("is noticed, its reason can go", fate)
+        elif fate.built and fate.argued:
+            _print_fate("changes nothing", fate)
+            out.print(f"    {fate.argued}", markup=False)
+        elif fate.counts and not fate.noticed:
+            _print_fate("no suite notices", fate)
+    argued = sum(fate.built and not fate.counts for fate in fates)
+    beside = f" and change something ({argued} do not)" if argued else ""
     share = f", {noticed / built:.0%}" if built else ""
-    out.print(f"noticed: {noticed} of {built} mutants that compile{share}")
+    out.print(f"noticed: {noticed} of {built} mutants that compile{beside}{share}")
+
+
+def _print_fate(what: str, fate: Fate) -> None:
+    out.print(f"{what}: {fate.mutant.label}", markup=False)
+    out.print(f"    {fate.mutant.line.row.label}", markup=False)
+    if fate.mutant.text.strip() != ";":
+        out.print(f"    became: {fate.mutant.text.strip()}", markup=False)
+
+
+def _print_stale(argued: Sequence[Equivalent], every: Sequence[Mutant]) -> None:
+    """Say which entries of mutants.toml are about no mutant, or about several."""
+    for one in argued:
+        count = sum(one.covers(mutant) for mutant in every)
+        if count != 1:
+            where = "no mutant is" if not count else f"{count} mutants are"
+            out.print(f"mutants.toml: {where} {one.file}: {one.line} -> {one.became}", markup=False)
 
 
 def _print_coverage(patches: Sequence[PatchCoverage], columns: Sequence[str]) -> None:
@@ -256,10 +291,11 @@ def _print_coverage(patches: Sequence[PatchCoverage], columns: Sequence[str]) ->
 
 
 def _kept_mutants(fates: Sequence[Fate], total: int, seed: int) -> Mutants:
-    built = [fate for fate in fates if fate.built]
+    built = [fate for fate in fates if fate.counts]
     silent = [fate.mutant for fate in built if not fate.noticed]
     survivors = tuple(Survivor(one.line.row.label, one.label, one.text.strip()) for one in silent)
-    return Mutants(total, len(fates), len(built), len(built) - len(silent), seed, survivors)
+    argued = sum(fate.built and not fate.counts for fate in fates)
+    return Mutants(total, len(fates), len(built), len(built) - len(silent), seed, survivors, argued)
 
 
 def _kept_share(one: PatchCoverage) -> PatchShare:
