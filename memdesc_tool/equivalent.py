@@ -1,12 +1,12 @@
 """Mutants that are no mistake: people have argued that nothing could notice them.
 
-    # patches/mutants.toml
-    [[equivalent]]
-    file = "mm/balloon.c"
-    after = "if (!new_chunk)"
-    line = "return -ENOMEM;"
-    became = "return -EINVAL;"
-    reason = "..."
+# patches/mutants.toml
+[[equivalent]]
+file = "mm/balloon.c"
+after = "if (!new_chunk)"
+line = "return -ENOMEM;"
+became = "return -EINVAL;"
+reason = "..."
 """
 
 from __future__ import annotations

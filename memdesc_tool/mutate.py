@@ -27,11 +27,11 @@ _ERROR = re.compile(r"-(E[A-Z]{2,})\b")
 _BOUND = re.compile(r"(?<=[\w)\]] )(<=|>=|<|>)(?= [\w(])")
 
 # What only says that something impossible has not happened, or only tells: no behaviour.
-_NO_BEHAVIOUR = re.compile(
+_TELLS = re.compile(
     r"(VM_|MM_)?(WARN|BUG)\w*|BUILD_BUG\w*|\w*assert\w*|might_\w+|pr_\w+|dev_\w+|printk\w*"
-    r"|trace_\w+|EXPORT_\w+|MODULE_\w+|module_\w+|DEFINE_\w+|DECLARE_\w+|sizeof|return|if|while"
-    r"|for|switch"
+    r"|trace_\w+|EXPORT_\w+|MODULE_\w+|module_\w+|DEFINE_\w+|DECLARE_\w+"
 )
+_KEYWORDS = re.compile(r"sizeof|return|if|while|for|switch")
 _LOCKS = re.compile(r"\w*(lock|unlock|mutex|rcu_read)\w*")
 _FLAG_CALLS = re.compile(r"(__)?(Set|Clear|TestSet|TestClear|set_|clear_|test_and_)\w*")
 _SWAPPED = {"EBUSY": "EAGAIN", "EAGAIN": "EBUSY", "ENOMEM": "EINVAL", "EINVAL": "ENOENT"}
@@ -93,7 +93,9 @@ def mistakes(text: str, before: str) -> Iterator[tuple[str, str]]:
     """The (operator, mutated text) of a line of code; before: the code line before it."""
     starts = before.endswith(_BEGINS_STATEMENT)
     call = _CALL.match(text) if starts and _balanced(text) else None
-    if call and not _NO_BEHAVIOUR.fullmatch(call["name"]):
+    if call and _TELLS.fullmatch(call["name"]):
+        return
+    if call and not _KEYWORDS.fullmatch(call["name"]):
         yield _kind(call["name"]), f"{call['indent']};"
     if (condition := _CONDITION.match(text)) and _balanced(text):
         yield "negated", f"{condition['head']}!({condition['what']}){condition['end']}"

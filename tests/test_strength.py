@@ -248,6 +248,15 @@ def test_um_calls_what_writes_the_counts() -> None:
         ("\treturn -EBUSY;", ")", [("error code", "\treturn -EAGAIN;")]),
         ("\tfor (i = 0; i < n; i++)", ";", [("bound", "\tfor (i = 0; i <= n; i++)")]),
         ("#include <linux/mm.h>", "", []),
+        ("\tBUILD_BUG_ON(BITS < PAGES);", ";", []),
+        (
+            "\tif (WARN_ON_ONCE(order > MAX))",
+            ";",
+            [
+                ("negated", "\tif (!(WARN_ON_ONCE(order > MAX)))"),
+                ("bound", "\tif (WARN_ON_ONCE(order >= MAX))"),
+            ],
+        ),
         ("\tstruct a *b = c->d;", ";", []),
     ],
 )
