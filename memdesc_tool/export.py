@@ -111,6 +111,8 @@ def _describe(directory: Path, patches: list[Patch]) -> bytes:
     for patch in patches:
         table = known.get(patch.subject, tomlkit.table())
         table["file"] = patch.path.name
+        if patch.subject not in known:
+            table.add(tomlkit.nl())  # from what follows
         tables.append(table)
     document["patch"] = tables
     # tomlkit sets tables apart by as many empty lines as it finds reasons for.

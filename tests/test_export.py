@@ -57,6 +57,20 @@ def test_applying_and_exporting_is_a_round_trip(
     assert contents(project / "patches" / "first") == before
 
 
+def test_a_new_patch_stands_apart_in_series_toml(
+    tool: Tool, minitree: GitTree, project: Path
+) -> None:
+    export(tool, project, minitree, "main..work~1")
+    path = project / "patches" / "first" / "series.toml"
+    silence = '[[silence]]\ncheck = "x"\nreason = "y"\n'
+    path.write_text(f"{path.read_text()}\n{silence}")
+    export(tool, project, minitree, "main..work")
+    text = path.read_text()
+    assert text.endswith(f'.patch"\n\n{silence}')
+    assert "\n\n\n" not in text
+    assert text.count("\n\n[[patch]]\n") == text.count("[[patch]]")
+
+
 def test_what_changed_is_said_and_written(tool: Tool, minitree: GitTree, project: Path) -> None:
     directory = project / "patches" / "first"
     export(tool, project, minitree, "main..work")
