@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,10 +150,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return install_qemu(tmp_path / "qemu", monkeypatch, GUEST)
 
 
-def cover(tool: Tool, counting: Strong, *suites: str) -> Ran:
+def measure(option: str, tool: Tool, counting: Strong, *suites: str) -> Ran:
+    """regress with --coverage or --mutate on these suites."""
     chosen = [word for name in suites for word in ("--suite", name)]
     return tool("regress", "--project", counting.project, "--tree", counting.tree.path,
-                "--range", "main..work", "--coverage", *chosen)  # fmt: skip
+                "--range", "main..work", option, *chosen)  # fmt: skip
+
+
+cover = partial(measure, "--coverage")
+mutate = partial(measure, "--mutate")
 
 
 def lines_of(ran: Ran) -> list[str]:
@@ -191,12 +197,6 @@ def test_without_a_kselftest_suite_there_is_no_guest(
     ran = cover(tool, counting, "pages")
     assert ran.status == 0, ran.out + ran.err
     assert lines_of(ran)[1] == "2. take pages 11 of 13 (85%) 4 of 4 (100%)"
-
-
-def mutate(tool: Tool, counting: Strong, *suites: str) -> Ran:
-    chosen = [word for name in suites for word in ("--suite", name)]
-    return tool("regress", "--project", counting.project, "--tree", counting.tree.path,
-                "--range", "main..work", "--mutate", *chosen)  # fmt: skip
 
 
 def test_mutants_that_only_a_guest_notices(

@@ -92,8 +92,8 @@ class Strength:
             row = mutate.plant(self.workspace, tip, mutant, number)
             label = replace(row, label=f"{meter} {row.label}")
             fate = self._fate(mutant, label, columns, unharmed, progress)
-            reasons = [one.reason for one in argued if one.covers(mutant)]
-            fates.append(replace(fate, argued=next(iter(reasons), "")))
+            reason = next((one.reason for one in argued if one.covers(mutant)), "")
+            fates.append(replace(fate, argued=reason))
             meter.done += 1
         _print_stale(argued, every)
         _print_fates(fates)
