@@ -17,9 +17,10 @@ from memdesc_tool import process
 from memdesc_tool.bisect import Tested
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError, UserError
-from memdesc_tool.git import Git, remove_stale_locks
+from memdesc_tool.git import Git
 from memdesc_tool.history import History
 from memdesc_tool.posterior import Numbers
+from memdesc_tool.scratch import remove_stale_locks
 from memdesc_tool.search import Verdict
 from memdesc_tool.workspace import Workspace
 

@@ -16,8 +16,9 @@ from memdesc_tool.cache import Cache, write_atomic
 from memdesc_tool.cells import Column, Row
 from memdesc_tool.errors import InfraError
 from memdesc_tool.filling import Patience, Planned
-from memdesc_tool.git import Git, scratch_repository
+from memdesc_tool.git import Git
 from memdesc_tool.results import Attempt, Store, key_of
+from memdesc_tool.scratch import scratch_repository
 from memdesc_tool.workspace import Workspace
 
 LOG_LIMIT = 20_000_000

@@ -29,10 +29,9 @@ from memdesc_tool.git import (
     SCRATCH_IDENTITY,
     Git,
     GitError,
-    remove_stale_locks,
-    scratch_repository,
 )
 from memdesc_tool.leftovers import sweep
+from memdesc_tool.scratch import remove_stale_locks, scratch_repository
 
 SOURCE_BYTES = 2_200_000_000
 """What a source worktree takes at most."""

@@ -14,8 +14,9 @@ from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.export import plan_export, write_export
-from memdesc_tool.git import find_repository, scratch_repository
+from memdesc_tool.git import find_repository
 from memdesc_tool.project import find_project, refuse_shipped
+from memdesc_tool.scratch import scratch_repository
 from memdesc_tool.series import NAME, read_series
 
 
