@@ -2,8 +2,8 @@
 
 # patches/mutants.toml
 [[equivalent]]
-file = "mm/balloon.c"
-after = "if (!new_chunk)"
+file = "mm/migrate.c"
+after = "if (!page)"
 line = "return -ENOMEM;"
 became = "return -EINVAL;"
 reason = "..."
