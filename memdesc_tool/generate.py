@@ -20,8 +20,8 @@ from memdesc_tool.errors import UserError
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.overlay import overlaid_files
 from memdesc_tool.patch import Patch, format_patch, parse_patch, patch_id
+from memdesc_tool.readsuite import find_suite
 from memdesc_tool.series import Entry, Kind, Numbered, Series
-from memdesc_tool.suites import find_suite
 from memdesc_tool.template import render
 from memdesc_tool.workspace import Workspace
 

@@ -21,7 +21,8 @@ from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.modules import ModuleSource, with_modules
-from memdesc_tool.suites import SUITE_FILE, Kind, Suite, read_suite
+from memdesc_tool.readsuite import read_suite
+from memdesc_tool.suites import SUITE_FILE, Kind, Suite
 
 TEST_OPTION = "_KUNIT_TEST"
 """How the option of a KUnit suite ends (Documentation/dev-tools/kunit/style.rst)."""

@@ -11,8 +11,8 @@ from memdesc_tool.apply import apply_stack
 from memdesc_tool.cache import open_cache
 from memdesc_tool.console import Progress
 from memdesc_tool.overlay import overlaid_files
+from memdesc_tool.readsuite import find_suite
 from memdesc_tool.series import read_stack
-from memdesc_tool.suites import find_suite
 from memdesc_tool.tree import Base, resolve
 from memdesc_tool.workspace import open_workspace
 from tests.conftest import ROOT, kernel_clone

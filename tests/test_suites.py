@@ -13,18 +13,8 @@ from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.git import Git
 from memdesc_tool.overlay import apply_edit, overlaid_files, overlay
-from memdesc_tool.suites import (
-    EXECUTABLE,
-    PLAIN,
-    Condition,
-    Edit,
-    Kind,
-    Suite,
-    SuiteFile,
-    find_suites,
-    read_suite,
-    suites_of,
-)
+from memdesc_tool.readsuite import find_suites, read_suite, suites_of
+from memdesc_tool.suites import EXECUTABLE, PLAIN, Condition, Edit, Kind, Suite, SuiteFile
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import open_workspace
 from tests.conftest import GitTree

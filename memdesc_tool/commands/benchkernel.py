@@ -28,8 +28,9 @@ from memdesc_tool.errors import ExitStatus, FailedError, UserError
 from memdesc_tool.measured import keep_figures, span_inputs
 from memdesc_tool.modulekernel import project_suites
 from memdesc_tool.project import Project, find_project
+from memdesc_tool.readsuite import find_suites
 from memdesc_tool.results import open_store
-from memdesc_tool.suites import Kind, Suite, find_suites
+from memdesc_tool.suites import Kind, Suite
 from memdesc_tool.workspace import open_workspace
 
 

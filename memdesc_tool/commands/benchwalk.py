@@ -15,7 +15,8 @@ from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.project import find_project
-from memdesc_tool.suites import Kind, suites_of
+from memdesc_tool.readsuite import suites_of
+from memdesc_tool.suites import Kind
 from memdesc_tool.workspace import open_workspace
 
 

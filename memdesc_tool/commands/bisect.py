@@ -27,10 +27,11 @@ from memdesc_tool.errors import ExitStatus, UserError
 from memdesc_tool.git import Git
 from memdesc_tool.history import merge_bases, read_history
 from memdesc_tool.project import find_project
+from memdesc_tool.readsuite import find_suites
 from memdesc_tool.regress import Column
 from memdesc_tool.results import open_store
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Kind, Suite, find_suites, tree_suite
+from memdesc_tool.suites import Kind, Suite, tree_suite
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
 

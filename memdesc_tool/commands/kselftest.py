@@ -24,10 +24,11 @@ from memdesc_tool.junit import as_json, junit
 from memdesc_tool.kselftestrun import DEFAULT_CONFIG, KselftestRunner, Settings, load_arch
 from memdesc_tool.problems import problems
 from memdesc_tool.project import Project, find_project
+from memdesc_tool.readsuite import find_suites, suites_of
 from memdesc_tool.regress import Column, Row, run_one
 from memdesc_tool.results import Attempt, Outcome, Verdict, open_store
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Kind, Suite, find_suites, suites_of
+from memdesc_tool.suites import Kind, Suite
 from memdesc_tool.workspace import open_workspace
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from memdesc_tool import kconfig, overlay, qemuconfig, suites
+from memdesc_tool import kconfig, overlay, qemuconfig, readsuite, suites
 from memdesc_tool import kunit as runs
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.build import usable_cpus
@@ -234,10 +234,10 @@ def _stack(options: Options) -> tuple[Stack, tuple[Suite, ...]]:
     applies = options.series or options.upto is not None
     stack = project.stack(options.series) if applies else Stack(())
     if options.suite:
-        return stack, suites.find_suites(project.root, options.suite, suites.Kind.KUNIT)
+        return stack, readsuite.find_suites(project.root, options.suite, suites.Kind.KUNIT)
     if options.kunitconfig or options.alltests:
         return stack, ()
-    return stack, suites.suites_of(project.root, stack.suites, suites.Kind.KUNIT)
+    return stack, readsuite.suites_of(project.root, stack.suites, suites.Kind.KUNIT)
 
 
 def _in_git(path: Path) -> bool:

@@ -10,8 +10,9 @@ from memdesc_tool.commands.regressoptions import DEFAULT_MATRIX, Selection
 from memdesc_tool.errors import UserError
 from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix
 from memdesc_tool.project import Project
+from memdesc_tool.readsuite import find_suite, suites_of
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Kind, Suite, find_suite, suites_of, tree_suite
+from memdesc_tool.suites import Kind, Suite, tree_suite
 
 COMMAND_TIMEOUT = 3600
 """Seconds that --command may take for a revision."""

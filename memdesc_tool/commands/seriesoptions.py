@@ -24,8 +24,9 @@ from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
 from memdesc_tool.prep import branch_span
 from memdesc_tool.project import Project, find_project
+from memdesc_tool.readsuite import find_suite
 from memdesc_tool.series import Entry, Series, Stack, read_description
-from memdesc_tool.suites import Suite, find_suite, tree_suite
+from memdesc_tool.suites import Suite, tree_suite
 from memdesc_tool.trailers import History, addresses
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspace

@@ -8,8 +8,8 @@ from pathlib import Path
 from memdesc_tool.allow import load_allowed
 from memdesc_tool.baseline import read_known
 from memdesc_tool.errors import ToolError
+from memdesc_tool.readsuite import read_suite
 from memdesc_tool.series import read_series, read_stack
-from memdesc_tool.suites import read_suite
 from tests.fuzz.ktap import mutate
 
 PATCH = b"""\
