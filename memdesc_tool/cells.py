@@ -5,7 +5,7 @@ config, and a cell is what a row came to in a column, compared with the row befo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -130,8 +130,35 @@ class Cell:
 
     @property
     def flaky(self) -> tuple[str, ...]:
-        """Cases that attempts on the same inputs disagree about."""
-        return tuple(name for name, verdicts in self.cases.items() if len(set(verdicts)) > 1)
+        """Cases that fail in some of the attempts on the same inputs, and not in all."""
+        return tuple(
+            name
+            for name, verdicts in self.cases.items()
+            if Verdict.FAILED in verdicts and len(set(verdicts)) > 1
+        )
+
+    @property
+    def telling(self) -> Attempt | None:
+        """The attempt whose log says why the cell is as it is; None where there is none.
+
+        The last one that did not come to its end, else the last in which something failed that
+        is not known to, else, where a case regressed by being skipped, the last that skipped it;
+        else the last.
+        """
+        latest = self.attempts[::-1]
+
+        def with_result(verdict: Verdict, names: Container[str]) -> list[Attempt]:
+            return [a for a in latest if any(r.verdict is verdict and r.name in names
+                                             for r in a.results)]  # fmt: skip
+
+        bad = {name for name, change in self.changes.items() if change in BAD}
+        wanted = (
+            [attempt for attempt in latest if attempt.outcome is not Outcome.RAN],
+            with_result(Verdict.FAILED, self.cases.keys() - set(self.known)),
+            with_result(Verdict.SKIPPED, bad),
+            latest,
+        )
+        return next((found[0] for found in wanted if found), None)
 
     def count(self, verdict: Verdict) -> int:
         """How many cases came to verdict."""
@@ -167,12 +194,16 @@ class Cell:
         )
 
     def detail(self, case: str) -> str:
-        """Why a case failed, in a few words; empty where it did not or nothing is known."""
+        """Why a case failed, or was skipped, in a few words; empty where it did neither or
+        nothing is known.
+        """
+        if case == RUN:
+            told = self.telling
+            return (told.detail or told.outcome.value) if told else ""
+        verdict = worst(self.cases.get(case, ()))
         for attempt in reversed(self.attempts):
-            if case == RUN:
-                return attempt.detail or attempt.outcome.value
             for result in attempt.results:
-                if result.name == case and result.verdict is Verdict.FAILED:
+                if result.name == case and result.verdict is verdict is not Verdict.PASSED:
                     return result.detail
         return ""
 

@@ -56,10 +56,10 @@ class Rate:
         )
 
 
-def rate_of(verdicts: Iterable[Verdict]) -> Rate:
-    """The rate of a case over its attempts."""
+def rate_of(verdicts: Iterable[Verdict], bad: Verdict = Verdict.FAILED) -> Rate:
+    """How often a case came to bad over its attempts."""
     every = list(verdicts)
-    return Rate(sum(one is Verdict.FAILED for one in every), len(every))
+    return Rate(sum(one is bad for one in every), len(every))
 
 
 def repeats(chance: float) -> int:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from memdesc_tool.baseline import BAD, WARNING, worst
+from memdesc_tool.baseline import BAD, RUN, WARNING, worst
 from memdesc_tool.blame import Finding
 from memdesc_tool.cells import Cell, Regression
 from memdesc_tool.flakiness import rate_of
@@ -20,30 +20,47 @@ ANNOTATIONS = (GITHUB, GITLAB)
 
 
 def junit(found: Regression) -> bytes:
-    """A suite for every cell, named by patch and column; a regression is a failure, and so is
-    what fails on the base. Known failures and cases that chance explains are skipped.
+    """A suite for every cell, named by patch and column. Failures are what the verdict holds
+    against the series: what a patch made fail, skip or vanish, and what fails after the last.
+    What fails otherwise (on the base, until its fix; known to; by chance) is skipped, with the
+    reason; a column that could not be walked to its end has an error.
     """
     xml = JUnitXml()
+    at_tip = {(cell.column.name, case) for cell, case in found.failing_at_tip}
     for row in found.rows:
         for cell in found.of_row(row):
             suite = TestSuite(xml_text(f"{row.label}: {cell.column.name}"))
-            suite.add_testcases([_case(cell, name) for name in cell.cases])
+            last = at_tip if row is found.rows[-1] else set()
+            names = dict.fromkeys((*cell.cases, *cell.changes))
+            suite.add_testcases(
+                [_case(cell, name, (cell.column.name, name) in last) for name in names]
+            )
             xml.add_testsuite(suite)
+    for one in found.troubles:
+        suite = TestSuite(xml_text(f"{one.row.label}: {one.column.name}"))
+        case = TestCase(RUN, xml_text(one.column.name))
+        case.result = [Error(xml_text(one.message), "not run")]
+        suite.add_testcases([case])
+        xml.add_testsuite(suite)
     plain: Any = xml  # junitparser has no types
     plain.update_statistics()
     written: bytes = plain.tostring()
     return written
 
 
-def _case(cell: Cell, name: str) -> TestCase:
+def _case(cell: Cell, name: str, failing: bool) -> TestCase:
+    """A case of a cell; failing: after the last patch, and that is bad."""
     case = TestCase(xml_text(name), xml_text(cell.column.name))
-    verdict, change = worst(cell.cases[name]), cell.changes.get(name)
-    text = xml_text(f"{change.value if change else verdict.value}: {cell.detail(name)}")
+    verdict, change = worst(cell.cases.get(name, ())), cell.changes.get(name)
+    why = xml_text(cell.detail(name))
+    text = xml_text(f"{change.value if change else verdict.value}: ") + why
     if name in cell.known:
-        case.result = [Skipped(f"known to fail: {xml_text(cell.detail(name))}")]
-    elif verdict is Verdict.FAILED:
+        case.result = [Skipped(f"known to fail: {why}")]
+    elif change in BAD or failing:
         case.result = [Failure(text, change.value if change else "failed")]
-    elif verdict is Verdict.SKIPPED:
+    elif verdict is Verdict.FAILED:
+        case.result = [Skipped(f"not by this patch: {text}")]
+    elif verdict is Verdict.SKIPPED and name in cell.cases:
         case.result = [Skipped(text)]
     return case
 

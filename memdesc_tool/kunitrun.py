@@ -15,6 +15,7 @@ from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
 from memdesc_tool.consolelog import ConsoleReport
 from memdesc_tool.errors import InfraError
+from memdesc_tool.excerpt import shortened
 from memdesc_tool.kunit import KunitRequest, KunitResult
 from memdesc_tool.reading import files_read
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
@@ -119,7 +120,10 @@ def results_of(report: ConsoleReport) -> Iterator[Result]:
             verdict = Verdict.FAILED
         else:
             verdict = Verdict.SKIPPED if case.status.skipped else Verdict.PASSED
-        yield Result(case.id, verdict, case.status.value)
+        said = case.status.value
+        if verdict is Verdict.SKIPPED and case.text:
+            said = shortened(f"{said}: {case.text.removeprefix('SKIP').strip()}")
+        yield Result(case.id, verdict, said)
     seen: set[str] = set()
     for splat in report.splats:
         if splat.fingerprint not in seen:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from memdesc_tool.baseline import Change, Known, cases_of, compare
+from memdesc_tool.baseline import Change, Known, cases_of, compare, worst
 from memdesc_tool.cells import Cell, Column, Row, Strategy, Trouble, cell_of
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError
@@ -17,7 +17,7 @@ from memdesc_tool.filling import DEFAULT_PATIENCE, Filler, Patience, Planned, Ru
 from memdesc_tool.flakiness import Rate, rate_of, repeats
 from memdesc_tool.measured import keep_place
 from memdesc_tool.reading import Touched, cannot_differ
-from memdesc_tool.results import Attempt, Outcome, Store
+from memdesc_tool.results import Attempt, Outcome, Store, Verdict
 from memdesc_tool.workspace import Workspace
 
 
@@ -209,8 +209,12 @@ class Lane:
         for case, change in cell.changes.items():
             if change not in (Change.REGRESSED, Change.FLAKY):
                 continue
-            now, past = rate_of(cell.cases[case]), rate_of(before[-1].cases.get(case, ()))
-            of_patch, of_parent = _wanted(now, past, _history(before, case), limit)
+            if worst(cell.cases[case]) is Verdict.SKIPPED:  # passing once is passing
+                chance = _history(before, case, Verdict.SKIPPED).estimate
+                of_patch, of_parent = min(limit, repeats(chance)), 1
+            else:
+                now, past = rate_of(cell.cases[case]), rate_of(before[-1].cases.get(case, ()))
+                of_patch, of_parent = _wanted(now, past, _history(before, case), limit)
             if len(cell.attempts) < of_patch:
                 return index
             if len(before[-1].attempts) < of_parent:
@@ -218,9 +222,9 @@ class Lane:
         return None
 
 
-def _history(before: Sequence[Cell], case: str) -> Rate:
-    """How often a case has failed on the rows before a patch."""
-    return sum((rate_of(one.cases.get(case, ())) for one in before), Rate(0, 0))
+def _history(before: Sequence[Cell], case: str, bad: Verdict = Verdict.FAILED) -> Rate:
+    """How often a case has come to bad on the rows before a patch."""
+    return sum((rate_of(one.cases.get(case, ()), bad) for one in before), Rate(0, 0))
 
 
 def _wanted(now: Rate, past: Rate, history: Rate, limit: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from memdesc_tool.measured import (
     span_inputs,
 )
 from memdesc_tool.requirements import Traced
-from memdesc_tool.results import Outcome, Store, Verdict
+from memdesc_tool.results import Attempt, Outcome, Store, Verdict
 from memdesc_tool.timeline import State, timeline
 from memdesc_tool.workspace import Workspace
 
@@ -169,7 +169,7 @@ class Gathering:
             regression=regression,
             findings=with_hunks(findings(regression), self.workspace.scratch),
             excerpts={key: _excerpt(cell) for key, cell in cells},
-            logs={key: self._log_name(cell) for key, cell in cells if cell.attempts},
+            logs={key: self._log_name(told) for key, cell in cells if (told := cell.telling)},
             histories=tuple(self._histories(regression)),
             skipped=(
                 *skipped,
@@ -196,15 +196,16 @@ class Gathering:
             found.append(ColumnHistory(column, states, total))
         return found
 
-    def _log_name(self, cell: Cell) -> str:
-        path = Path(cell.attempts[-1].log)
+    def _log_name(self, attempt: Attempt) -> str:
+        path = Path(attempt.log)
         root = self.workspace.cache.root
         return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
 
 
 def _excerpt(cell: Cell) -> Excerpt:
-    if not cell.attempts:
+    told = cell.telling
+    if told is None:
         return Excerpt(note="nothing is stored")
-    built = cell.attempts[-1].outcome not in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED)
+    built = told.outcome not in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED)
     console = built and not cell.column.suite.compiles
-    return read_excerpt(Path(cell.attempts[-1].log), bad=went_wrong(cell), console=console)
+    return read_excerpt(Path(told.log), bad=went_wrong(cell), console=console)

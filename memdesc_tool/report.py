@@ -178,8 +178,8 @@ def _remarks(cell: Cell) -> Iterator[Text]:
 
 def _log(cell: Cell, *, base: bool) -> Iterator[Text]:
     failing = base and cell.row.number == 0 and cell.failing and not cell.column.suite.compiles
-    if failing or any(change in BAD for change in cell.changes.values()):
-        yield Text(f"    log: {cell.attempts[-1].log}", "dim")
+    if cell.telling and (failing or any(change in BAD for change in cell.changes.values())):
+        yield Text(f"    log: {cell.telling.log}", "dim")
 
 
 def _line(where: str, case: str, word: str, style: str, why: str) -> Text:

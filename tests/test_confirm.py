@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from junitparser import Failure, JUnitXml
 
 from memdesc_tool.baseline import Change, compare
 from memdesc_tool.flakiness import Rate, repeats, worse
@@ -68,6 +69,68 @@ def test_what_fails_once_is_measured(tool: Tool, mini: MiniKernel, tmp_path: Pat
     assert "counting.greets (fails 1 of 3: 38%, 95 % interval 6% to 79%)" in text
     assert "0 regressed" in text
     assert runs(tmp_path / "json")[3] == 3
+
+
+def make_skipping(mini: MiniKernel, greet: str) -> None:
+    """Let the suite skip where the last patch has nobody to greet."""
+    suite = mini.project / "kernel-test-modules" / "counting" / "counting.sh"
+    old = 'test "$(greet)" = hello && echo "    ok 2 greets" || echo "    not ok 2 greets"\n'
+    assert old in suite.read_text()
+    suite.write_text(
+        suite.read_text()
+        .replace(
+            old,
+            """case "$(greet)" in
+hello) echo "    ok 2 greets" ;;
+nobody) echo "    ok 2 greets # SKIP nobody is here" ;;
+esac
+""",
+        )
+        .replace(' && test "$(greet)" = hello\nthen', "\nthen")
+    )
+    mini.make_series(*STEPS[:2], ("greet", STEPS[2][1].replace("echo hello", greet)))
+
+
+def test_what_is_skipped_by_luck_is_run_again(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    make_skipping(mini, 'test -e "$MINI_ONCE" && echo hello || { : >"$MINI_ONCE"; echo nobody; }')
+    once = tmp_path / "once"
+    once.touch()
+    assert regress(tool, mini, "--upto", "2", MINI_ONCE=str(once)).status == 0
+    once.unlink()
+    ran = regress(tool, mini, "--json", tmp_path / "json", MINI_ONCE=str(once))
+    assert ran.status == 0, ran.out
+    assert runs(tmp_path / "json") == {0: 1, 1: 1, 2: 1, 3: 2}
+    assert "flaky" not in ran.out
+
+
+def test_what_is_always_skipped_regressed_and_says_why(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    make_skipping(mini, "echo nobody")
+    ran = regress(tool, mini, "--json", tmp_path / "json", "--junit", tmp_path / "xml")
+    assert ran.status == 1
+    text = re.sub(" +", " ", ran.out)
+    assert "regressed counting/um: counting.greets (skipped: nobody is here)" in text
+    assert runs(tmp_path / "json") == {0: 1, 1: 1, 2: 1, 3: 3}  # passing once would do
+    failures = [case for suite in JUnitXml.fromfile(str(tmp_path / "xml")) for case in suite
+                if any(isinstance(one, Failure) for one in case.result)]  # fmt: skip
+    assert [case.name for case in failures] == ["counting.greets"]
+
+
+def test_the_log_is_that_of_the_run_that_failed(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    flaky = 'test -e "$MINI_ONCE" && echo hello || : >"$MINI_ONCE"'
+    mini.make_series(*STEPS[:2], ("flake", STEPS[2][1].replace("echo hello", flaky)))
+    once = tmp_path / "once"
+    once.touch()
+    assert regress(tool, mini, "--upto", "2", MINI_ONCE=str(once)).status == 0
+    once.unlink()
+    regress(tool, mini, "--confirm", "3", "--json", tmp_path / "json", MINI_ONCE=str(once))
+    assert runs(tmp_path / "json")[3] == 3
+    done = tool("report", "--project", mini.project, "--tree", mini.tree.path,
+                "--markdown", "-", "-o", tmp_path / "r.html")  # fmt: skip
+    assert "failed: counting.greets" in (tmp_path / "r.html").read_text(), done.err
 
 
 def test_a_machine_that_fails_is_tried_again(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
