@@ -55,7 +55,7 @@ class Taken:
     def figure(self, patch: str) -> Figure:
         """For the store; patch: the label of the revision."""
         return Figure(self.title, self.unit, patch, self.low, self.middle, self.high,
-                      len(self.boots))  # fmt: skip
+                      len(self.boots), self.slower)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from memdesc_tool.results import Store
 from memdesc_tool.workspace import Workspace
 
 COVERAGE, MUTANTS, BENCH, PLACE = "coverage", "mutants", "bench", "place"
+THRESHOLD = 0.02
+"""By what share a path may become slower, unless somebody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Figure:
     """A benchmark's figure of a revision.
 
     name: what was measured; unit; patch: the label of the revision; middle: the estimate; low,
-    high: its interval, in the same unit; runs: how often it was taken.
+    high: its interval, in the same unit; runs: how often it was taken; slower: whether more of
+    it is a slower path.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Figure:
     middle: float
     high: float
     runs: int
+    slower: bool = True
 
 
 def span_inputs(workspace: Workspace, rows: Sequence[Row]) -> dict[str, str]:
@@ -95,10 +99,25 @@ def keep_mutants(store: Store, span: Mapping[str, str], taken: float, mutants: M
 
 
 def keep_figures(
-    store: Store, span: Mapping[str, str], taken: float, figures: Sequence[Figure]
+    store: Store,
+    span: Mapping[str, str],
+    taken: float,
+    figures: Sequence[Figure],
+    benchmark: str,
+    labels: Sequence[str],
 ) -> None:
-    """Store the figures of a benchmark of a span; taken: seconds since the epoch."""
-    _keep(store, BENCH, span, taken, [asdict(one) for one in figures])
+    """Store the figures of a benchmark of a span; taken: seconds since the epoch.
+
+    benchmark: stands for what measured them. What the same one has measured before, of other
+    revisions or in other units, stays. labels: of the span's revisions, in order.
+    """
+    found = _read(store, BENCH, span, lambda data: data)
+    old = found["figures"] if isinstance(found, dict) and found["benchmark"] == benchmark else ()
+    kept = {(one.name, one.unit, one.patch): one for one in (*(Figure(**o) for o in old), *figures)}
+    order = {label: number for number, label in enumerate(labels)}
+    known = [one for one in kept.values() if one.patch in order]
+    data = [asdict(one) for one in sorted(known, key=lambda one: order[one.patch])]
+    _keep(store, BENCH, span, taken, {"benchmark": benchmark, "figures": data})
 
 
 def keep_place(store: Store, tree: str, taken: float, place: str) -> None:
@@ -124,7 +143,7 @@ def read_mutants(store: Store, span: Mapping[str, str]) -> Mutants | None:
 
 def read_figures(store: Store, span: Mapping[str, str]) -> tuple[Figure, ...] | None:
     """What keep_figures() stored; None where nothing was measured."""
-    return _read(store, BENCH, span, lambda data: tuple(Figure(**one) for one in data))
+    return _read(store, BENCH, span, _figures)
 
 
 def _keep(store: Store, kind: str, span: Mapping[str, str], taken: float, data: Any) -> None:
@@ -151,6 +170,11 @@ def _share(data: dict[str, Any]) -> PatchShare:
     missed = tuple(map(str, data["missed"]))
     return PatchShare(str(data["patch"]), (int(run), int(lines)),
                       (int(taken), int(branches)), missed)  # fmt: skip
+
+
+def _figures(data: Any) -> tuple[Figure, ...]:
+    every = data["figures"] if isinstance(data, dict) else data  # as they were stored at first
+    return tuple(Figure(**one) for one in every)
 
 
 def _mutants(data: dict[str, Any]) -> Mutants:

@@ -16,6 +16,7 @@ from memdesc_tool import report, reportview
 from memdesc_tool.overview import Overview
 from memdesc_tool.reportview import TEMPLATES, view_of
 from memdesc_tool.template import render_page
+from memdesc_tool.timeline import STATES
 
 
 def html(overview: Overview) -> str:
@@ -41,6 +42,7 @@ def html(overview: Overview) -> str:
         legend=report.LEGEND,
         entries=reportview.ENTRIES,
         cases=reportview.CASES,
+        states=STATES,
         style=Markup(style),
         script=Markup(script),
         policy=Markup(policy),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from memdesc_tool import report
@@ -13,7 +13,7 @@ from memdesc_tool.baseline import BAD, Change, worst
 from memdesc_tool.blame import Finding
 from memdesc_tool.cells import Cell, Column, Row
 from memdesc_tool.excerpt import Excerpt, shortened
-from memdesc_tool.measured import Figure
+from memdesc_tool.measured import THRESHOLD, Figure
 from memdesc_tool.overview import CaseHistory, Overview
 from memdesc_tool.results import Verdict
 
@@ -62,12 +62,15 @@ class CellView:
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure's interval as parts (0 to 100) of the longest one of its plot."""
+    """A figure's interval as parts (0 to 100) of the longest one of its plot; slower: by what
+    share it is a slower path than the revision before, 0 where it is none.
+    """
 
     figure: Figure
     low: float
     middle: float
     high: float
+    slower: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,19 @@ def _bars(figures: Sequence[Figure]) -> tuple[Bar, ...]:
     def place(value: float) -> float:
         return round(min(100.0, max(0.0, 100 * value / most)), 2)
 
-    return tuple(Bar(one, place(one.low), place(one.middle), place(one.high)) for one in figures)
+    return tuple(
+        Bar(one, place(one.low), place(one.middle), place(one.high), _slower(before, one))
+        for before, one in pairwise((None, *figures))
+        if one
+    )
+
+
+def _slower(before: Figure | None, now: Figure) -> float:
+    """By what share a path became slower, as `bench kernel` judges unless told otherwise."""
+    if before is None or not now.slower or now.low <= before.high or not before.middle:
+        return 0.0
+    more = (now.middle - before.middle) / abs(before.middle)
+    return more if more > THRESHOLD else 0.0
 
 
 def duration(seconds: float) -> str:

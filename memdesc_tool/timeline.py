@@ -10,7 +10,7 @@ from memdesc_tool.measured import read_place
 from memdesc_tool.results import Outcome, Store, Verdict, key_of
 
 STATES = 40
-"""How many states a timeline has at most, the latest ones."""
+"""How many states a timeline has at most, the latest ones, beside the rows of the report."""
 _FREE = ("tree", "toolchain", "machine", "libc", "guest", "modules")
 """Inputs in which the states of a timeline may differ."""
 
@@ -22,7 +22,7 @@ class State:
     tree: object id with the suite laid over it; label: the row of the report that it is, else
     patch and revision of the series that it was, or ""; started: of its first run, in seconds
     since the epoch; runs: how many there are; outcome: the first that was no RAN, else RAN;
-    passed, failed, skipped: cases.
+    passed, failed, skipped: cases; here: whether it is a row of the report.
     """
 
     tree: str
@@ -33,17 +33,21 @@ class State:
     passed: int
     failed: int
     skipped: int
+    here: bool
 
 
 def timeline(
     store: Store, inputs: Mapping[str, str], labels: Mapping[str, str]
 ) -> tuple[tuple[State, ...], int]:
-    """The last STATES states of the column that has these inputs, oldest first, and how many
-    there are in all. labels: of trees that are rows of the report.
+    """The states of the column that has these inputs, oldest first, and how many there are in
+    all: those that are rows of the report, of whose trees there are labels, and the last STATES
+    others.
     """
     wanted = _fixed(inputs)
     every = [one for one in store.inputs(inputs["kind"]) if _fixed(one) == wanted]
-    return tuple(_state(store, one, labels) for one in every[-STATES:]), len(every)
+    others = [one for one in every if one.get("tree", "") not in labels][-STATES:]
+    chosen = [one for one in every if one.get("tree", "") in labels or one in others]
+    return tuple(_state(store, one, labels) for one in chosen), len(every)
 
 
 def _fixed(inputs: Mapping[str, str]) -> dict[str, str]:
@@ -57,7 +61,13 @@ def _state(store: Store, inputs: Mapping[str, str], labels: Mapping[str, str]) -
     outcome = next((a.outcome for a in attempts if a.outcome is not Outcome.RAN), Outcome.RAN)
     tree = inputs.get("tree", "")
     return State(
-        tree, labels.get(tree) or read_place(store, tree),
-        min(one.started for one in attempts), len(attempts), outcome,
-        *(verdicts.count(one) for one in (Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED)),
-    )  # fmt: skip
+        tree=tree,
+        label=labels.get(tree) or read_place(store, tree),
+        started=min(one.started for one in attempts),
+        runs=len(attempts),
+        outcome=outcome,
+        passed=verdicts.count(Verdict.PASSED),
+        failed=verdicts.count(Verdict.FAILED),
+        skipped=verdicts.count(Verdict.SKIPPED),
+        here=tree in labels,
+    )

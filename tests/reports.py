@@ -82,7 +82,7 @@ class Reported:
             applied = apply_stack(workspace, base.commit, patches, progress)
             ends = [Row(0, "base", base.commit), Row(3, "tip", applied[-1].commit)]
             span = span_inputs(workspace, ends)
-            label = patches[1].label
+            label, slow = patches[1].label, patches[2].label
             missed = (f"lib/count.sh:4: echo {SCRIPT}",)
             keep_coverage(store, span, 0.0, [PatchShare(label, (3, 4), (1, 2), missed)])
             keep_mutants(store, span, 0.0, Mutants(9, 4, 3, 2, 7, (
@@ -90,7 +90,8 @@ class Reported:
             keep_figures(store, span, 0.0, [
                 Figure("count one page", "instructions", "base", 40.0, 41.0, 42.0, 5),
                 Figure("count one page", "instructions", label, 30.5, 31.0, 33.0, 5),
-            ])  # fmt: skip
+                Figure("count one page", "instructions", slow, 36.0, 37.2, 38.0, 5),
+            ], "benchmark", ["base", label, slow])  # fmt: skip
 
 
 def break_greeting(mini: MiniKernel, *, hostile: bool) -> None:

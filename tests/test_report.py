@@ -15,6 +15,7 @@ from junitparser import JUnitXml
 from memdesc_tool.cache import open_cache
 from memdesc_tool.cells import Strategy
 from memdesc_tool.excerpt import CHARACTERS, HEAD_BYTES, TAIL_BYTES, TAIL_LINES, read_excerpt
+from memdesc_tool.measured import Figure, keep_figures, read_figures
 from memdesc_tool.project import Project
 from memdesc_tool.reporttext import cell, code, fence, plain
 from memdesc_tool.requirements import read_requirements
@@ -22,7 +23,7 @@ from memdesc_tool.results import key_of, open_store
 from memdesc_tool.workspace import workspace_locks
 from tests.conftest import ROOT, Tool
 from tests.fakekbuild import make_kbuild, make_range
-from tests.minikernel import make_mini
+from tests.minikernel import STEPS, make_mini
 from tests.reports import HOSTILE_CASE, REQUIREMENTS, Reported, break_greeting, cached_tool
 
 
@@ -164,6 +165,34 @@ def test_junit(bad: Reported, tmp_path: Path) -> None:
     assert [case.name for case in suites[-1]][1] == f"counting.{HOSTILE_CASE}"
 
 
+def test_what_went_wrong_on_the_way_is_not_well(reported: Reported, tmp_path: Path) -> None:
+    bye = STEPS[1][1].replace("echo hello", "echo bye")
+    reported.mini.make_series(STEPS[0], ("be short", bye), STEPS[2])
+    assert reported.run("regress", "--confirm", "0").status == 1
+    assert reported.run("report", "-o", tmp_path / "r.html").status == 1
+    text = (tmp_path / "r.html").read_text()
+    (row,) = (row for row in Page(text).texts["tr"] if words(row).startswith("counting.greets"))
+    assert words(row).endswith(". . R +")
+    rows = dict(re.findall(r'<tr class="([^"]*)"><th scope="row"><code>(.*?)</code>', text))
+    assert rows == {"f unwell": "counting.greets", "f": "counting.right_number"}
+
+
+def test_figures_of_one_benchmark_are_kept_together(tmp_path: Path) -> None:
+    span = {"base": "1", "tip": "2"}
+    labels = ["base", "first", "last"]
+
+    def kept(benchmark: str, *figures: tuple[str, float]) -> list[tuple[str, float]]:
+        every = [Figure("walk", "instructions", patch, n, n, n, 3) for patch, n in figures]
+        with open_store(tmp_path / "s.sqlite") as store:
+            keep_figures(store, span, 1.0, every, benchmark, labels)
+            found = read_figures(store, span) or ()
+        return [(one.patch, one.middle) for one in found]
+
+    assert kept("a", ("base", 1.0), ("first", 2.0), ("last", 3.0))
+    assert kept("a", ("base", 4.0), ("last", 5.0)) == [("base", 4.0), ("first", 2.0), ("last", 5.0)]
+    assert kept("b", ("last", 6.0)) == [("last", 6.0)]  # another benchmark, other figures
+
+
 def test_history_flakiness_strength_and_figures(reported: Reported, tmp_path: Path) -> None:
     reported.run("regress")
     reported.measure()
@@ -178,7 +207,8 @@ def test_history_flakiness_strength_and_figures(reported: Reported, tmp_path: Pa
 
     reported.measure()
     store_flaky(reported)
-    reported.run("report", "-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    ran = reported.run("report", "-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    assert ran.status == 1, ran.err
     page = Page((tmp_path / "r.html").read_text())
     text = words(" ".join(page.texts["section"]))
     assert "3 of 4 (75%) 1 not run" in text

@@ -218,4 +218,11 @@ def test_it_prints(opened: Chrome) -> None:
     assert len(printed["data"]) > 10_000
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert _shown(opened, "nav") == [] and _shown(opened, "#filter") == []
+    # As many columns as our own stack has revisions still fit the paper.
+    opened.execute_script(
+        "for (const row of document.querySelectorAll('.dense tr'))"
+        " while (row.cells.length < 54) row.append(row.lastElementChild.cloneNode(true));"
+    )
+    _resize(opened, 1000, 700)
+    assert all(one.rect["width"] <= 1000 for one in _all(opened, "table"))
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

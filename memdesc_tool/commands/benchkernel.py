@@ -25,7 +25,7 @@ from memdesc_tool.commands.common import (
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, UserError
-from memdesc_tool.measured import keep_figures, span_inputs
+from memdesc_tool.measured import THRESHOLD, keep_figures, span_inputs
 from memdesc_tool.modulekernel import project_suites
 from memdesc_tool.project import Project, find_project
 from memdesc_tool.readsuite import find_suites
@@ -78,7 +78,7 @@ class Options:
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 100),
-    default=2.0,
+    default=100 * THRESHOLD,
     show_default=True,
     metavar="PERCENT",
     help="How much slower a path may become, beyond what the boots differ in.",
@@ -148,7 +148,10 @@ def _bench(context: Context, options: Options) -> ExitStatus:
         found = _measured(bench, rows, options)
         figures = [taken.figure(one.row.label) for one in found.rows for taken in one.figures]
         if not found.noisy:
-            keep_figures(store, span_inputs(workspace, rows), started, figures)
+            keep_figures(
+                store, span_inputs(workspace, rows), started, figures, suite.digest,
+                [row.label for row in rows],
+            )  # fmt: skip
     facts = {"base": base.origin, "counter": settings.counter, "boots": options.boots,
              "threshold": options.threshold / 100, "noise": options.noise / 100}  # fmt: skip
     data = json.dumps(benchtable.as_data(found, **facts), indent=1) + "\n"

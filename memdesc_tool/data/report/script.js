@@ -29,7 +29,7 @@
   };
 
   const follow = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1));
     if (!target) return;
     const entry = target.closest(".gone");
     if (entry) clear();
@@ -48,7 +48,8 @@
   const step = (by) => {
     const unwell = links().filter((a) => a.parentElement.matches(".unwell"));
     if (!unwell.length) return;
-    const at = unwell.indexOf(document.activeElement);
+    const here = document.activeElement.closest("a") || links().find((a) => a.hash === location.hash);
+    const at = unwell.indexOf(here);
     const next = at < 0 ? (by > 0 ? 0 : unwell.length - 1) : at + by;
     unwell[(next + unwell.length) % unwell.length].focus();
   };
