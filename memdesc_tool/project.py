@@ -59,12 +59,17 @@ def shipped() -> Project | None:
     return None
 
 
+def from_environment() -> Path | None:
+    """What $MEMDESC_TOOL_PROJECT names, whether it is one or not; None where it names nothing."""
+    named = os.environ.get("MEMDESC_TOOL_PROJECT")
+    return Path(named) if named else None
+
+
 def find_project(chosen: Path | None = None) -> Project:
     """The project chosen, else $MEMDESC_TOOL_PROJECT, else the one around the working
     directory, else the one that came with this program. Raises UserError.
     """
-    named = chosen or (Path(p) if (p := os.environ.get("MEMDESC_TOOL_PROJECT")) else None)
-    if named:
+    if named := chosen or from_environment():
         if not (named / "patches").is_dir():
             raise UserError(f"there is no patches/ in {named}", "--project takes its parent")
         return Project(named.absolute())

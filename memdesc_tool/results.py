@@ -287,11 +287,27 @@ def peek(path: Path) -> Peek | None:
     None where there is none, or it cannot be read as it is: open_store() says why.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with _only_read(path) as database:
             runs, last = database.execute("SELECT count(*), max(started) FROM run").fetchone()
             return Peek(int(runs), float(last)) if runs else None
     except sqlite3.Error:
         return None
+
+
+def peek_measured(path: Path, kind: str, inputs: Mapping[str, str]) -> str | None:
+    """The data that Store.keep_measured() was given last, read as peek() reads."""
+    try:
+        with _only_read(path) as database:
+            row = database.execute(
+                "SELECT data FROM measured WHERE kind = ? AND key = ?", (kind, key_of(inputs))
+            ).fetchone()
+            return str(row[0]) if row else None
+    except sqlite3.Error:
+        return None
+
+
+def _only_read(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:

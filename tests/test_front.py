@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from memdesc_tool.cli import COMMANDS, cli
-from memdesc_tool.results import Attempt, Outcome, open_store
-from tests.conftest import ROOT, Tool
+from tests.conftest import ROOT, GitTree, Tool
+from tests.minikernel import make_mini
+from tests.reports import break_greeting
 
 PROGRAM = Path(sys.executable).parent / "memdesc-tool"
 """The console script: what completion completes is known by its name."""
@@ -31,19 +33,56 @@ def test_in_a_project(tool: Tool, project: Path, tmp_path: Path) -> None:
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert lines[0] == f"project: {project}"
     assert lines[1] == "first v1, 2 patches: words instead of figures"
-    assert lines[2] == "results: none yet"
+    assert lines[2] == "results: the stack has not been tested here"
     assert lines[lines.index("next:") + 1].startswith("memdesc-tool regress")
+    assert not (tmp_path / "cache").exists()
 
-    with open_store(tmp_path / "cache" / "results.sqlite") as store:
-        store.add({"tree": "x"}, Attempt(Outcome.RAN, (), 4e9, 1.0, ""))
-    ran = tool(cwd=project)
-    assert "results: 1 run stored, the last one just now\n" in ran.out
-    assert "next:\n  memdesc-tool report" in ran.out
 
-    os.utime(project / "patches" / "stack.toml", (5e9, 5e9))
-    ran = tool(cwd=project)
+@pytest.mark.parametrize("good", [True, False])
+def test_what_the_last_regress_said(tool: Tool, tmp_path: Path, good: bool) -> None:
+    mini = make_mini(tmp_path)
+    if not good:
+        break_greeting(mini, hostile=False)
+    tree = ("--tree", mini.tree.path)
+    told = tool("regress", *tree, "--confirm", "0", cwd=mini.project).out.splitlines()[-1]
+    ran = tool(cwd=mini.project)
+    assert f"results: {told}\n         said just now\n" in ran.out
+    assert told.startswith("GOOD" if good else "BAD")
+    first = ran.out.partition("next:\n")[2].splitlines()[0]
+    assert first.startswith(f"  memdesc-tool report --tree {mini.tree.path}")
+    assert ("memdesc-tool send" in ran.out) is good
+    # What is not about the whole stack says nothing of it.
+    tool("regress", *tree, "--upto", "1", cwd=mini.project)
+    assert told in tool(cwd=mini.project).out
+
+    # Another project in the same cache, though it looks the same, was not tested.
+    other = tmp_path / "other"
+    shutil.copytree(mini.project, other)
+    assert "has not been tested here" in tool(cwd=other).out
+    with (mini.project / "patches" / "stack.toml").open("a") as file:
+        file.write("# a word\n")
+    ran = tool(cwd=mini.project)
     assert "since then patches or suites have changed" in ran.out
     assert "next:\n  memdesc-tool regress" in ran.out
+
+
+def test_the_project_may_be_named_by_the_environment(
+    tool: Tool, project: Path, tmp_path: Path
+) -> None:
+    ran = tool(cwd=tmp_path, MEMDESC_TOOL_PROJECT=str(project))
+    assert ran.out.startswith(f"project: {project}\n")
+    ran = tool(cwd=project, MEMDESC_TOOL_PROJECT=str(tmp_path / "nowhere"))
+    assert ran.status == 2 and "which has no patches/stack.toml" in ran.err
+
+
+def test_in_a_kernel_tree(tool: Tool, minitree: GitTree) -> None:
+    for name in ("Kbuild", "Kconfig", "MAINTAINERS", "mm/x"):
+        (minitree.path / name).parent.mkdir(exist_ok=True)
+        (minitree.path / name).touch()
+    (minitree.path / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n")
+    ran = tool(cwd=minitree.path / "mm")
+    assert ran.out.startswith(f"a kernel tree: {minitree.path}, Linux 7.3.4; no project here")
+    assert "memdesc-tool regress --tree . --range" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -63,7 +102,7 @@ def test_a_store_that_cannot_be_read_is_no_result(
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "results.sqlite").write_bytes(b"no database at all" * 100)
     ran = tool(cwd=project)
-    assert (ran.status, "results: none yet" in ran.out) == (0, True)
+    assert (ran.status, "has not been tested here" in ran.out) == (0, True)
 
 
 def test_a_conflict_that_waits_comes_first(tool: Tool, project: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ Reads a few files, runs no program, uses no network and writes nothing.
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,34 +16,35 @@ import click
 
 from memdesc_tool.cache import CARRY_STATE, Cache
 from memdesc_tool.errors import ExitStatus, UserError, one_line
-from memdesc_tool.project import Project, around
+from memdesc_tool.project import Project, around, from_environment
 from memdesc_tool.results import Peek, peek
-from memdesc_tool.series import Series, Stack
+from memdesc_tool.series import STACK_FILE, Series, Stack
+from memdesc_tool.standing import Standing, read_standing, state_of
 
 DAY = 86_400
 
 
 @dataclass(frozen=True)
 class State:
-    """What is known of a project: stack, the results at a glance, when the newest of its files
-    was changed (seconds since the epoch), and whether a carried patch waits for its conflict.
+    """What is known of a project: stack, what the last regress said, whether patches or suites
+    have changed since, and whether a carried patch waits for its conflict.
     """
 
     project: Project
     stack: Stack
-    results: Peek | None
-    changed: float
+    standing: Standing | None
+    changed: bool
     carrying: bool
-
-    @property
-    def stale(self) -> bool:
-        """Whether something has changed since anything ran."""
-        return self.results is None or self.changed > self.results.last
 
 
 def print_here(cache: Cache) -> ExitStatus:
     """Print it; status 2 where there is a project that cannot be read."""
-    project = around(Path.cwd())
+    named = from_environment()
+    if named and not (named / "patches" / STACK_FILE).is_file():
+        click.echo(f"memdesc-tool: $MEMDESC_TOOL_PROJECT is {one_line(str(named))}, which has no"
+                   f" patches/{STACK_FILE}", err=True)  # fmt: skip
+        return ExitStatus.USAGE
+    project = Project(named.absolute()) if named else around(Path.cwd())
     if project is None:
         for line in _nowhere(cache):
             click.echo(line)
@@ -54,14 +57,20 @@ def print_here(cache: Cache) -> ExitStatus:
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
         return ExitStatus.USAGE
-    state = State(project, stack, peek(cache.results), _newest(project), _carrying(cache))
-    for line in (*_series(stack), _results(state), "", *_next(state)):
+    standing = read_standing(cache.results, project)
+    changed = standing is not None and standing.state != state_of(project)
+    state = State(project, stack, standing, changed, _carrying(cache))
+    for line in (*_series(stack), *_results(state), "", *_next(state)):
         click.echo(line)
     return ExitStatus.OK
 
 
 def _nowhere(cache: Cache) -> Iterator[str]:
-    yield f"no project here: no directory around {one_line(str(Path.cwd()))} has patches/stack.toml"
+    if tree := _kernel_around(Path.cwd()):
+        yield f"a kernel tree: {tree}; no project here, with patches/{STACK_FILE}"
+    else:
+        yield (f"no project here: no directory around {one_line(str(Path.cwd()))} has"
+               f" patches/{STACK_FILE}")  # fmt: skip
     if found := peek(cache.results):
         yield f"results: {_runs(found)}"
     yield ""
@@ -88,11 +97,28 @@ def _one(series: Series) -> str:
     return one_line(line)
 
 
-def _results(state: State) -> str:
-    if state.results is None:
-        return "results: none yet"
-    when = " since then patches or suites have changed" if state.stale else ""
-    return f"results: {_runs(state.results)}{';' if when else ''}{when}"
+def _kernel_around(here: Path) -> str:
+    """The kernel's tree that here is in, and its version; "" for none."""
+    for directory in (here, *here.parents):
+        if all((directory / name).exists() for name in ("Kbuild", "Kconfig", "MAINTAINERS", "mm")):
+            try:
+                head = (directory / "Makefile").read_text(errors="replace")[:2000]
+            except OSError:
+                return ""
+            parts = dict(re.findall(r"(?m)^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", head))
+            version = ".".join(parts.get(n, "?") for n in ("VERSION", "PATCHLEVEL", "SUBLEVEL"))
+            return f"{one_line(str(directory))}, Linux {version}"
+    return ""
+
+
+def _results(state: State) -> Iterator[str]:
+    found = state.standing
+    if found is None:
+        yield "results: the stack has not been tested here"
+        return
+    yield f"results: {one_line(found.line)}"
+    when = "; since then patches or suites have changed" if state.changed else ""
+    yield f"         said {_ago(time.time() - found.taken)}{when}"
 
 
 def _runs(found: Peek) -> str:
@@ -114,28 +140,25 @@ def _next(state: State) -> Iterator[str]:
     yield "next:"
     if state.carrying:
         yield "  memdesc-tool generate --continue           a conflict was left to be solved"
+    said = state.standing
+    tree = f" --tree {one_line(shlex.quote(said.tree))}" if said and said.tree else ""
+    steps = {
+        f"report{tree}": "what is wrong" if said and not said.good else "what the results say",
+        f"regress{tree}": "base and every patch",
+        f"check {name}{tree}": "patch by patch, as linux-mm would",
+        f"send {name}{tree or ' --tree TREE'}": "as mail, through b4",
+    }
+    report, regress, check, send = steps
     if not names:
+        chosen = []
         yield "  memdesc-tool series new NAME --template kunit"
-    elif state.stale:
-        yield "  memdesc-tool regress                       base and every patch"
-        yield f"  memdesc-tool check {name:23} patch by patch, as linux-mm would"
+    elif said is None or state.changed:
+        chosen = [regress, check]
     else:
-        yield "  memdesc-tool report                        what the results say"
-        yield f"  memdesc-tool check {name:23} patch by patch, as linux-mm would"
-        yield f"  memdesc-tool send {name} --tree TREE"
+        chosen = [report, check, send] if said.good else [report, regress]
+    for step in chosen:
+        yield f"  memdesc-tool {step:29} {steps[step]}"
     yield "  memdesc-tool --help                        all commands"
-
-
-def _newest(project: Project) -> float:
-    """When a patch or a suite was changed last."""
-    newest = 0.0
-    for directory in (project.patches, project.root / "kernel-test-modules"):
-        for path in directory.rglob("*"):
-            try:
-                newest = max(newest, path.lstat().st_mtime) if path.is_file() else newest
-            except OSError:
-                continue  # it went away, or may not be looked at
-    return newest
 
 
 def _carrying(cache: Cache) -> bool:

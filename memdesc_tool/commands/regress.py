@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import click
 
+from memdesc_tool import report
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.baseline import Known, read_known
 from memdesc_tool.blame import findings, with_hunks
@@ -25,6 +28,7 @@ from memdesc_tool.regress import Column, Patience, Regression, Row, walk
 from memdesc_tool.results import Store, open_store
 from memdesc_tool.runners import runners
 from memdesc_tool.series import Stack
+from memdesc_tool.standing import Standing, keep_standing, state_of
 from memdesc_tool.suites import Kind
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
@@ -68,6 +72,7 @@ def _check(options: Options) -> None:
 def _regress(context: Context, options: Options) -> bool:
     _check(options)
     project, stack = what_of(options)
+    state = state_of(project) if project else ""
     base = resolve_base(context, options.tree_spec, base_revision(options), stack)
     columns, skipped = columns_of(project, stack, options, machines=options.vm)
     if options.vm and options.arches and not any(c.suite.kind is Kind.KSELFTEST for c in columns):
@@ -92,11 +97,24 @@ def _regress(context: Context, options: Options) -> bool:
         found = bench.walk(rows, columns)
         every = with_hunks(findings(found), workspace.scratch)
         asked = options_for(workspace.scratch, rows[-1].commit, objects_of(found.left_out))
+        if project and found.cells and _whole(options):
+            tree = options.tree_spec or ""
+            if tree and Path(tree).is_dir():
+                tree = str(Path(tree).absolute())
+            line = report.verdict(found, base.origin)
+            keep_standing(store, project, Standing(line, state, tree, time.time()))
     write_files(found, every, options)
     print_found(found, every, skipped, base, asked)
     if found.troubles and found.good:
         raise InfraError(found.troubles[0].message, found.troubles[0].hint)
     return found.good
+
+
+def _whole(options: Options) -> bool:
+    """Whether it was about the whole stack and all that is run of it by default, or more."""
+    part = (options.names, options.upto, options.commit_range, options.suites, options.arches,
+            options.command, options.kunitconfigs)  # fmt: skip
+    return not any(part)
 
 
 @dataclass(frozen=True)
