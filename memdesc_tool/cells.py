@@ -33,7 +33,8 @@ from memdesc_tool.suites import Suite
 class Row:
     """A revision to test: number 0 is the base; label is for people; commit is its state.
 
-    place: what the state is in the history of its series, "fixes v2 3/9"; "" where it has none.
+    place: what the state is in the history of its series, "fixes v2 3/9", or its subject in a
+    range of commits; "" where it has none.
     """
 
     number: int
@@ -107,8 +108,8 @@ class Cell:
     """A row's results in a column, compared with the last row before it that was run.
 
     cases: verdicts by case over all attempts; changes: of cases that are not known
-    failures; known: failing cases that are; inherited: not run, since what the patch
-    changes is nothing that the run before had read.
+    failures; known: failing cases that are; inherited: not run, since it differs from a state
+    that was in nothing that the run had read.
     """
 
     row: Row

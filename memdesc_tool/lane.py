@@ -5,8 +5,9 @@ and which run again until a suspected regression is beyond doubt.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 from memdesc_tool.baseline import Change, Known, cases_of, compare, worst
@@ -15,10 +16,13 @@ from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError
 from memdesc_tool.filling import DEFAULT_PATIENCE, Filler, Patience, Planned, Runner, enough, plan
 from memdesc_tool.flakiness import Rate, rate_of, repeats
-from memdesc_tool.measured import keep_place
+from memdesc_tool.measured import keep_place, read_place
 from memdesc_tool.reading import Touched, cannot_differ
-from memdesc_tool.results import Attempt, Outcome, Store, Verdict
+from memdesc_tool.results import Attempt, Outcome, Store, Verdict, key_of
 from memdesc_tool.workspace import Workspace
+
+EARLIER = 3
+"""So many states that a row has been before are compared with it."""
 
 
 @dataclass(frozen=True)
@@ -168,20 +172,38 @@ class Lane:
             raise Stopped(trouble) from None
 
     def _inherit(self, index: int) -> bool:
-        """Store for a row what the one before it has, where nothing else can come of it."""
+        """Store for a row what another state has, where nothing else can come of it: the row
+        before it, or the row itself as it was before a patch below it has changed.
+        """
         bench, planned = self._bench, self._plan(index)
+        wanted = {**planned.inputs, "tree": ""}
         before = [other for other in self._visited if other < index]
-        if not before:
-            return False
-        parent = self._plan(max(before))
-        same = {**parent.inputs, "tree": ""} == {**planned.inputs, "tree": ""}
-        read = bench.store.reading(parent.key) if same else None
-        if read is None or not enough(bench.store, parent):
-            return False
-        if not cannot_differ(_touched(bench.workspace, parent.commit, planned.commit), read):
-            return False
-        bench.store.inherit(planned.inputs, parent.key)
-        return True
+        others = [self._plan(max(before)).inputs] if before else []
+        others += self._earlier.get(planned.row.place, ())[: -EARLIER - 1 : -1]
+        for inputs in others:
+            key = key_of(inputs)
+            read = bench.store.reading(key) if {**inputs, "tree": ""} == wanted else None
+            if read is None or not enough(bench.store, replace(planned, key=key)):
+                continue
+            changes = _touched(bench.workspace, inputs["tree"], planned.inputs["tree"])
+            if changes is not None and cannot_differ(changes, read):
+                bench.store.inherit(planned.inputs, key)
+                return True
+        return False
+
+    @cached_property
+    def _earlier(self) -> dict[str, list[Mapping[str, str]]]:
+        """The inputs of what is stored of the column, by the places of the rows, oldest first."""
+        store = self._bench.store
+        wanted = {**self._plan(0).inputs, "tree": ""}
+        places = {row.place for row in self._bench.rows if row.place}
+        found: dict[str, list[Mapping[str, str]]] = {}
+        for inputs in store.inputs(wanted.get("kind", "")):
+            if {**inputs, "tree": ""} == wanted:
+                place = read_place(store, inputs["tree"])
+                if place in places:
+                    found.setdefault(place, []).append(inputs)
+        return found
 
     # -- confirming --------------------------------------------------------------------
 
@@ -238,8 +260,10 @@ def _wanted(now: Rate, past: Rate, history: Rate, limit: int) -> tuple[int, int]
     return min(limit, repeats(history.estimate)), min(limit, repeats(1 - now.estimate))
 
 
-def _touched(workspace: Workspace, old: str, new: str) -> list[Touched]:
-    """The files that differ between two commits."""
+def _touched(workspace: Workspace, old: str, new: str) -> list[Touched] | None:
+    """The files that differ between two trees; None where the old one is not there any more."""
+    if workspace.scratch.attempt("cat-file", "-e", f"{old}^{{tree}}")[0]:
+        return None
     words = workspace.scratch.run(
         "diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new
     ).split("\0")

@@ -96,6 +96,20 @@ def test_what_a_patch_cannot_change_is_not_compiled_again(
     assert regress(tool, tree, matrix, *one).status == 0
     assert len(compiled(cache)) == 5
 
+    # Nor what is above a patch that has changed in what nobody reads.
+    make_range(
+        tree,
+        ("document", {"Documentation/pages.rst": "More pages!\n"}),
+        ("another architecture", {"arch/arm/pages.c": "not C either\n"}),
+        ("a header of one object", {"include/linux/other.h": "#define OTHER 2\n"}),
+        ("an object", {"mm/count.c": COUNT + "\n/* the end */\n"}),
+    )
+    ran = regress(tool, tree, matrix, *one, "--json", tmp_path / "all.json")
+    assert ran.status == 0, ran.out + ran.err
+    assert len(compiled(cache)) == 5
+    cells = json.loads((tmp_path / "all.json").read_text())["cells"]
+    assert [cell["inherited"] for cell in cells] == [False, True, True, True, True]
+
     make_range(
         tree,
         ("document more", {"Documentation/pages.rst": "Pages!\n"}),

@@ -62,10 +62,9 @@ def rows_of(
         commits = git.commits(base.commit, tip)
         if not commits:
             raise UserError(f"there is no commit in {options.commit_range}")
-        return [
-            first,
-            *(Row(n, f"{n}. {git.subject(commit)}", commit) for n, commit in enumerate(commits, 1)),
-        ]
+        subjects = [git.subject(commit) for commit in commits]
+        rows = zip(commits, subjects, strict=True)
+        return [first, *(Row(n, f"{n}. {s}", one, s) for n, (one, s) in enumerate(rows, 1))]
     applied = apply_stack(workspace, base.commit, stack.up_to(options.upto), progress)
     return [first, *(_row(one, stack) for one in applied)]
 
