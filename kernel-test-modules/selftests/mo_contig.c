@@ -78,6 +78,7 @@ FIXTURE_SETUP(contig)
 		if (why)
 			SKIP(return, "%s", why);
 		ASSERT_EQ(mo_module_reset(), 0);
+		mo_run_near_movable(&self->mem);
 		ASSERT_EQ(mo_module_add((MODULE_MIB << 20) / psize(), -1), 0);
 		self->pages = mo_balloon_pages();
 	}
