@@ -52,7 +52,13 @@ def test_a_command_judges_and_wrong_use_is_no_verdict(tree: GitTree, tmp_path: P
     ran = run(tree, tmp_path, "main", str(out), "--command", "test -e mm/count.c")
     assert ran.returncode == 0, ran.stderr
     assert "**GOOD**" in (out / "report.md").read_text()
+    # How it is run is for regress alone.
+    ran = run(tree, tmp_path, "main", str(out), "--confirm", "0", "--command", "exit 1", "--jobs=1")
+    assert ran.returncode == 1, ran.stderr
+    assert "**BAD**" in (out / "report.md").read_text()
     assert run(tree, tmp_path, "main", str(out)).returncode == 2
+    assert run(tree, tmp_path).returncode == 2
+    assert run(tree, tmp_path, "main", str(out), "--no-such").returncode == 2
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck (apt: shellcheck)")

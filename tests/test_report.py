@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import resource
@@ -285,6 +286,24 @@ def test_the_requirements_of_this_project_name_patches_and_tests_that_exist() ->
         for glob in one.tests:
             for word in re.findall(r"\w{4,}", glob):
                 assert word in sources, f"{one.name}: {glob}"
+            # KUnit's cases can be told from the sources, and so that a glob fits one of them.
+            if glob.startswith("movable_ops"):
+                assert fnmatch.filter(_kunit_cases(), glob), f"{one.name}: {glob}"
+
+
+def _kunit_cases() -> list[str]:
+    """The cases of our KUnit suites as results name them: an array of them, then its suite."""
+    found, cases = [], []
+    for path in sorted((ROOT / "kernel-test-modules" / "movable_ops").glob("*.c")):
+        for kind, case, suite in re.findall(
+            r'KUNIT_CASE(_\w+)?\((\w+)|^\t\.name = "(\w+)"', path.read_text(), re.MULTILINE
+        ):
+            if case:
+                cases.append(f"{case}.X" if kind == "_PARAM" else case)
+            else:
+                found += [f"{suite}.{name}" for name in cases]
+                cases = []
+    return found
 
 
 # --- hostile output ---------------------------------------------------------------------------
