@@ -66,6 +66,22 @@ def test_what_the_last_regress_said(tool: Tool, tmp_path: Path, good: bool) -> N
     assert "next:\n  memdesc-tool regress" in ran.out
 
 
+def test_a_tree_that_is_here(tool: Tool, tmp_path: Path) -> None:
+    mini = make_mini(tmp_path)
+    ran = tool("regress", "--project", mini.project, "--tree", ".", "--upto", "1",
+               cwd=mini.tree.path)  # fmt: skip
+    assert "base (kernel)" in ran.out, ran.err
+
+
+def test_mail_needs_a_tree_before_anything_is_obtained(
+    tool: Tool, project: Path, tmp_path: Path
+) -> None:
+    ran = tool("send", "first", cwd=project)
+    assert ran.status == 2
+    assert ran.err.startswith("memdesc-tool: the release is no tree of yours")
+    assert not any((tmp_path / "cache" / "trees").glob("*"))
+
+
 def test_the_project_may_be_named_by_the_environment(
     tool: Tool, project: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from memdesc_tool.commands.common import (
     tree_options,
     warn_of_changes,
 )
+from memdesc_tool.commands.regressrows import base_row
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, UserError
@@ -142,7 +143,7 @@ def _bench(context: Context, options: Options) -> ExitStatus:
         open_store(context.cache.results) as store,
     ):
         applied = apply_stack(workspace, base.commit, stack.up_to(options.upto), context.progress)
-        rows = [Row(0, f"base ({Path(base.name).name})", base.commit)]
+        rows = [base_row(base)]
         rows += [Row(one.numbered.number, one.numbered.label, one.commit) for one in applied]
         bench = KernelBench(workspace, store, context.progress, suite, plan, settings)
         found = _measured(bench, rows, options)

@@ -48,6 +48,11 @@ def base_revision(options: Selection) -> str | None:
     return commit_span(Path(str(options.tree_spec)), options.commit_range)[0]
 
 
+def base_row(base: Base) -> Row:
+    """The row of the base, named like its release or its directory."""
+    return Row(0, f"base ({Path(base.name).resolve().name})", base.commit)
+
+
 def rows_of(
     workspace: Workspace, stack: Stack, base: Base, options: Selection, progress: Progress
 ) -> list[Row]:
@@ -55,7 +60,7 @@ def rows_of(
 
     Raises UserError, and FailedError where a patch does not apply.
     """
-    first = Row(0, f"base ({Path(base.name).name})", base.commit)
+    first = base_row(base)
     if options.commit_range:
         tip = commit_span(Path(str(options.tree_spec)), options.commit_range)[1]
         git = workspace.scratch

@@ -53,13 +53,14 @@ def send_command(
     options = SeriesOptions(**chosen)  # type: ignore[arg-type]
     if output_dir and output_dir.exists() and any(output_dir.iterdir()):
         raise UserError(f"{output_dir} is not empty", "name a new directory with --output-dir")
+    tree = Path(options.tree_spec or "")
+    if not options.tree_spec or not tree.is_dir():
+        raise UserError(
+            f"{options.tree_spec or 'the release'} is no tree of yours, which nobody could apply"
+            " the mail to",
+            "--tree PATH names one",
+        )
     with options.open(context) as found:
-        if not found.base.users:
-            raise UserError(
-                f"{found.base.name} is no tree of yours, which nobody could apply the mail to",
-                "--tree PATH names one",
-            )
-        tree = Path(str(options.tree_spec))
         if options.branch:
             prepared = _users_branch(found, tree, options.branch)
         else:
