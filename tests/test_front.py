@@ -167,7 +167,12 @@ def test_every_command_is_there() -> None:
     ("words", "found"),
     [(["memdesc-tool", "re"], {"regress", "report"}),
      (["memdesc-tool", "series", "re"], {"reroll"}),
-     (["memdesc-tool", "report", "--mark"], {"--markdown"})],
+     (["memdesc-tool", "report", "--mark"], {"--markdown"}),
+     (["memdesc-tool", "regress", "f"], {"fixes", "frozen-offline"}),
+     (["memdesc-tool", "regress", "fixes", "f"], {"frozen-offline"}),
+     (["memdesc-tool", "check", "iso"], {"isolation"}),
+     (["memdesc-tool", "kselftest", "--suite", "self"], {"selftests"}),
+     (["memdesc-tool", "kunit", "--arch", "um"], {"um", "um-smp"})],
 )  # fmt: skip
 def test_completion_in_bash(tmp_path: Path, words: list[str], found: set[str]) -> None:
     """As the README says, in a bash without anything of the user's."""

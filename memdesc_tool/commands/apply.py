@@ -8,6 +8,7 @@ import click
 
 from memdesc_tool.apply import How, apply_stack, make_branch
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
@@ -16,7 +17,7 @@ from memdesc_tool.workspace import open_free_workspace
 
 
 @click.command()
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @tree_options
 @click.option("--upto", type=int, metavar="N", help="Apply the first N patches of the stack only.")
 @click.option("--branch", metavar="NAME", help="Leave the result as this new branch of the tree.")

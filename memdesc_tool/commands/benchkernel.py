@@ -22,6 +22,7 @@ from memdesc_tool.commands.common import (
     tree_options,
     warn_of_changes,
 )
+from memdesc_tool.commands.completion import complete_series, complete_suite
 from memdesc_tool.commands.regressrows import base_row
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
@@ -57,7 +58,7 @@ class Options:
 
 
 @click.command("kernel")
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @tree_options
 @click.option("--upto", type=int, metavar="N", help="The first N patches of the stack only.")
 @click.option(
@@ -65,6 +66,7 @@ class Options:
 )
 @click.option(
     "--suite",
+    shell_complete=complete_suite,
     metavar="S",
     help="The benchmark: a suite of the kind bench [default: the project's only one].",
 )

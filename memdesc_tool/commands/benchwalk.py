@@ -11,6 +11,7 @@ from memdesc_tool.benchwalk import WalkBench
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.cells import Column, Row
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
@@ -21,7 +22,7 @@ from memdesc_tool.workspace import open_workspace
 
 
 @click.command("walk")
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @tree_options
 @click.option("--upto", type=int, metavar="N", help="The first N patches of the stack only.")
 @click.option(

@@ -12,6 +12,7 @@ from memdesc_tool import checkreport
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.candidate import Candidate
 from memdesc_tool.checks import Report, Scope, check_alone, check_series
+from memdesc_tool.commands.completion import complete_arch
 from memdesc_tool.commands.seriesoptions import SeriesOptions, series_options, suite_options
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
@@ -30,7 +31,12 @@ from memdesc_tool.trailers import History, addresses
 @click.option("--no-compile", is_flag=True, help="Leave out compiler and sparse.")
 @click.option("--coccicheck", is_flag=True, help="Run the tree's coccinelle scripts (minutes).")
 @click.option(
-    "--arch", "arches", multiple=True, metavar="A", help="Compile for A [default: x86_64]."
+    "--arch",
+    "arches",
+    shell_complete=complete_arch,
+    multiple=True,
+    metavar="A",
+    help="Compile for A [default: x86_64].",
 )
 @click.option("--json", "json_file", metavar="FILE", help="Write all of it as JSON; - for stdout.")
 @click.option("--jobs", type=click.IntRange(1), help="Jobs of make [default: all cores].")

@@ -10,6 +10,7 @@ import click
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, UserError
@@ -22,7 +23,7 @@ from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspac
 
 
 @click.command("generate")
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @tree_options
 @click.option("--check", is_flag=True, help="Change nothing; status 1 where patches/ is stale.")
 @click.option(

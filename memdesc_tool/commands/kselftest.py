@@ -16,6 +16,7 @@ from memdesc_tool.commands.common import (
     tree_options,
     warn_of_changes,
 )
+from memdesc_tool.commands.completion import complete_arch, complete_suite
 from memdesc_tool.commands.consoleoutput import write_output
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
@@ -74,12 +75,15 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--bare", is_flag=True, help="Apply nothing: the base with the suites laid over it.")
 @click.option(
     "--suite",
+    shell_complete=complete_suite,
     multiple=True,
     metavar="S",
     help="A kselftest suite of kernel-test-modules/ or a path; repeatable "
     "[default: those of the series].",
 )
-@click.option("--arch", metavar="ARCH", help="[default: the suite's first]")
+@click.option(
+    "--arch", shell_complete=complete_arch, metavar="ARCH", help="[default: the suite's first]"
+)
 @click.option(
     "--config",
     multiple=True,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from memdesc_tool.commands.common import project_option, tree_options
+from memdesc_tool.commands.completion import complete_arch, complete_suite
 
 # As kunit.py: these options may stand without a value, and never take the next word.
 BARE = {"--json": "stdout", "--junit": "stdout", "--raw_output": "kunit"}
@@ -81,6 +82,7 @@ _OPTIONS = (
     ),
     click.option(
         "--suite",
+        shell_complete=complete_suite,
         multiple=True,
         metavar="NAME",
         help="A suite of kernel-test-modules/ or a path; repeatable.",
@@ -92,6 +94,7 @@ _OPTIONS = (
     ),
     click.option(
         "--arch",
+        shell_complete=complete_arch,
         default="um",
         metavar="ARCH",
         help="um, um-smp, x86_64, ... or one that the tree's kunit.py knows; "

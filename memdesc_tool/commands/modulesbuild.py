@@ -16,6 +16,7 @@ from memdesc_tool import modulekernel, modules, vm
 from memdesc_tool.arch import Arch
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.commands.common import project_option, tree_options
+from memdesc_tool.commands.completion import complete_arch
 from memdesc_tool.commands.modulesoptions import (
     TreeOptions,
     checked_out,
@@ -77,7 +78,7 @@ class Row:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @tree_options
 @series_options
-@click.option("--arch", multiple=True, metavar="A",
+@click.option("--arch", shell_complete=complete_arch, multiple=True, metavar="A",
               help="Repeatable [default: all with a compiler, or this machine's].")  # fmt: skip
 @click.option("--config", multiple=True, metavar="FRAGMENT",
               help="More of the kernel: a file or debug, kasan, ...; repeatable.")  # fmt: skip

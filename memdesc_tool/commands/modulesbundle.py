@@ -20,6 +20,7 @@ from memdesc_tool.build import usable_cpus
 from memdesc_tool.bundle import Bundle, Entry, Step
 from memdesc_tool.bundleselftests import Selected, selftests
 from memdesc_tool.commands.common import project_option, tree_options
+from memdesc_tool.commands.completion import complete_arch
 from memdesc_tool.commands.modulesoptions import (
     TreeOptions,
     checked_out,
@@ -77,7 +78,13 @@ class Parts:
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @tree_options
 @series_options
-@click.option("--arch", default=platform.machine(), show_default=True, metavar="A")
+@click.option(
+    "--arch",
+    shell_complete=complete_arch,
+    default=platform.machine(),
+    show_default=True,
+    metavar="A",
+)
 @click.option("--base-config", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               metavar="FILE",
               help="A whole .config to start from, the machine's own say; what of it cannot be"

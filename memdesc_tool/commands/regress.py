@@ -15,6 +15,7 @@ from memdesc_tool.baseline import Known, read_known
 from memdesc_tool.blame import findings, with_hunks
 from memdesc_tool.cluster import Cluster, connected
 from memdesc_tool.commands.common import resolve_base
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Options, regress_options
 from memdesc_tool.commands.regressoutput import print_found, print_without, write_files
@@ -35,7 +36,7 @@ from memdesc_tool.workspace import Workspace, open_workspace
 
 
 @click.command("regress")
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @regress_options
 @click.pass_context
 def regress_command(click_context: click.Context, /, **kwargs: object) -> None:

@@ -11,6 +11,7 @@ import click
 
 from memdesc_tool.cells import Strategy
 from memdesc_tool.commands.common import AnyCommand, project_option, tree_options
+from memdesc_tool.commands.completion import complete_arch, complete_suite
 from memdesc_tool.formats import ANNOTATIONS
 
 DEFAULT_MATRIX = "default"
@@ -76,10 +77,20 @@ _SELECTION: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         "--every", is_flag=True, help="kselftest suites on every patch, not only at both ends."
     ),
     click.option(
-        "--suite", "suites", multiple=True, metavar="S", help="Only this suite; repeatable."
+        "--suite",
+        "suites",
+        shell_complete=complete_suite,
+        multiple=True,
+        metavar="S",
+        help="Only this suite; repeatable.",
     ),
     click.option(
-        "--arch", "arches", multiple=True, metavar="A", help="Only this arch; repeatable."
+        "--arch",
+        "arches",
+        shell_complete=complete_arch,
+        multiple=True,
+        metavar="A",
+        help="Only this arch; repeatable.",
     ),
     click.option(
         "--kunitconfig",

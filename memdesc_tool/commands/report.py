@@ -12,6 +12,7 @@ from memdesc_tool import formats, reportpage, reporttext
 from memdesc_tool.baseline import read_known
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.commands.common import resolve_base
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Selection, selection_options
 from memdesc_tool.commands.regressrows import base_revision, rows_of, what_of
@@ -41,7 +42,7 @@ class Options(Selection):
 
 
 @click.command("report")
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @selection_options
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write one HTML file that needs no other [default: report.html, unless another "

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool.commands.common import commit_span, project_option
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.commands.seriesnew import new_command
 from memdesc_tool.commands.seriesreroll import diff_command, reroll_command
 from memdesc_tool.console import out
@@ -36,7 +37,7 @@ def list_series(project: Path | None) -> None:
 
 
 @series.command()
-@click.argument("names", metavar="[SERIES]...", nargs=-1)
+@click.argument("names", metavar="[SERIES]...", nargs=-1, shell_complete=complete_series)
 @project_option
 def show(names: tuple[str, ...], project: Path | None) -> None:
     """Show the patches of the stack (or of SERIES and what they depend on) with their numbers."""
@@ -51,7 +52,7 @@ def show(names: tuple[str, ...], project: Path | None) -> None:
 
 
 @series.command()
-@click.argument("name", metavar="SERIES")
+@click.argument("name", metavar="SERIES", shell_complete=complete_series)
 @click.argument("commit_range", metavar="BASE..TIP")
 @click.option(
     "--tree",

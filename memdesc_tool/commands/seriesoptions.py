@@ -19,6 +19,7 @@ from memdesc_tool.commands.common import (
     resolve_base,
     tree_options,
 )
+from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
@@ -51,7 +52,7 @@ def suite_options(command: AnyCommand) -> AnyCommand:
 def series_options(command: AnyCommand) -> AnyCommand:
     """SERIES, or --branch with --describe; --tree, --rev and --project."""
     for option in (
-        click.argument("name", metavar="[SERIES]", required=False),
+        click.argument("name", metavar="[SERIES]", required=False, shell_complete=complete_series),
         tree_options,
         click.option(
             "--branch",

@@ -21,6 +21,7 @@ from memdesc_tool.arch import Arch
 from memdesc_tool.build import BuildRequest, usable_cpus
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
+from memdesc_tool.commands.completion import complete_arch
 from memdesc_tool.console import err
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, UserError
@@ -83,7 +84,13 @@ class Kernel:
     "--series", multiple=True, metavar="S", help="Apply this series and what it depends on."
 )
 @click.option("--upto", type=int, metavar="N", help="The first N patches of the stack only.")
-@click.option("--arch", default="x86_64", metavar="ARCH", help="[default: x86_64]")
+@click.option(
+    "--arch",
+    shell_complete=complete_arch,
+    default="x86_64",
+    metavar="ARCH",
+    help="[default: x86_64]",
+)
 @click.option(
     "--config",
     multiple=True,
