@@ -42,6 +42,8 @@ class Predicate(Protocol):
 
     sought: str
     """The kind of failure that is looked for; empty until it is known."""
+    failing: tuple[str, ...]
+    """What failed at the bad end, if the good end is to tell which of it is looked for."""
 
     def test(self, commit: str, number: int, label: str, *, end: str = "") -> Tested:
         """Test a commit for the number-th time (from 0). end: "bad", "good" or neither.
@@ -132,13 +134,22 @@ class Bisection:
         self.costs = Costs(question.history)
 
     def replay(self, path: Path) -> None:
-        """Take the runs of a log into account that are about commits of this question."""
+        """Take the runs of a log into account that are about commits of this question.
+
+        Where the log (one of git's, say) does not tell what failed at the bad end, both ends are
+        run again: they tell which failure is looked for.
+        """
         log = bisectlog.read(path)
-        self.predicate.sought = log.sought
+        self.predicate.sought, self.predicate.failing = log.sought, log.failing
+        told = bool(log.sought or log.failing)
         for run in log.runs:
             status, out, _ = self.question.git.attempt("rev-parse", "--verify", "--quiet",
                                                        f"{run.commit}^{{commit}}")  # fmt: skip
-            if not status and self.question.point(out.strip()) is not None:
+            point = None if status else self.question.point(out.strip())
+            if point is None:
+                continue
+            failed = point == self.question.history.bad and run.verdict is Verdict.FAIL
+            if told or not (failed or point <= GOOD):
                 self._record(replace(run, commit=out.strip()))
         for commit in log.same:
             self._exclude(commit)
@@ -224,7 +235,8 @@ class Bisection:
     def save(self, found: Found | None = None) -> None:
         """Write the log, all or nothing."""
         question = self.question
-        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same))
+        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same),
+                  self.predicate.failing)  # fmt: skip
         for commit in {run.commit for run in self.runs} - self.subjects.keys():
             self.subjects[commit] = question.git.subject(commit)
         start = [*(["--first-parent"] if question.first_parent else []),

@@ -60,11 +60,11 @@ class KernelPredicate:
     rerun: bool = False
     jobs: int | None = None
     sought: str = ""
+    failing: tuple[str, ...] = ()
     _built: tuple[str, Build] | None = None
     _images: dict[str, str] = field(default_factory=dict)
     _of_commit: dict[str, str] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
-    _bad: tuple[str, ...] = ()
 
     # -- bisect.Predicate --------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class KernelPredicate:
             tested = judge(attempt, self.sought)
         else:
             failing = failures(attempt, self.wanted)
-            if end == "good" and self._bad and set(self._bad) - set(failing):
+            if end == "good" and self.failing and set(self.failing) - set(failing):
                 failing = ()
             ended = attempt.outcome in (Outcome.RAN, Outcome.DIED, Outcome.TIMEOUT)
             plain = Verdict.PASS if ended else Verdict.SKIP
@@ -197,11 +197,11 @@ class KernelPredicate:
     def _settle(self, attempt: Attempt, end: str) -> None:
         """Choose the failure that is looked for: the first that only the bad end has."""
         failing = failures(attempt, self.wanted)
-        if end == "bad" and failing and not self._bad:
-            self._bad = failing
-        if end != "good" or self.sought or self.wanted.anything or not self._bad:
+        if end == "bad" and failing and not self.failing:
+            self.failing = failing
+        if end != "good" or self.sought or self.wanted.anything or not self.failing:
             return
-        only = [name for name in self._bad if name not in failing]
+        only = [name for name in self.failing if name not in failing]
         if only:
             self.sought = only[0]
             others = f"; also failing there: {_few(only[1:])}" if only[1:] else ""

@@ -70,6 +70,33 @@ def test_each_failure_has_its_own_culprit(tool: Tool, mini: MiniKernel) -> None:
     assert culprit(bisect(tool, mini, every[0], "--any-failure")) == every[2]
 
 
+def test_the_failure_that_is_looked_for_outlives_an_interruption(
+    tool: Tool, mini: MiniKernel
+) -> None:
+    """Stopped when only the bad end has run: what failed there is not forgotten."""
+    number = FIXED.replace("42", "7")
+    every = commits(mini, FIXED, FIXED, number, number, number, number, RUDE, RUDE)
+    stopped = bisect(tool, mini, every[0], "--max-runs", "2")
+    assert stopped.status == 1
+    ran = bisect(tool, mini, every[0])
+    assert "2 runs are known already" in ran.err
+    assert "failure looked for: counting.greets" in ran.out
+    assert culprit(ran) == every[6]
+
+
+def test_a_log_of_gits_does_not_say_which_failure_is_looked_for(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    number = FIXED.replace("42", "7")
+    every = commits(mini, FIXED, FIXED, number, number, number, number, RUDE, RUDE)
+    log = tmp_path / "git.log"
+    log.write_text(f"git bisect start {every[7]} {every[0]}\ngit bisect bad {every[7]}\n"
+                   f"git bisect good {every[0]}\ngit bisect good {every[4]}\n")  # fmt: skip
+    ran = bisect(tool, mini, every[0], "--replay", log)
+    assert "failure looked for: counting.greets" in ran.out
+    assert culprit(ran) == every[6]
+
+
 def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     every = commits(mini, FIXED, FIXED, BROKEN, BROKEN, RUDE, RUDE)
     ran = bisect(tool, mini, every[0])
