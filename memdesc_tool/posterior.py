@@ -150,13 +150,15 @@ class Posterior:
     """The probability of each candidate to be the first bad commit.
 
     weights: what each candidate is worth beforehand, 1 for all unless given; 0 for one that
-    cannot be it.
+    cannot be it; testable: of each candidate, and (the last one) of the good end; tested: the
+    candidates that had a verdict.
     """
 
     def __init__(self, history: History, weights: Numbers | None = None) -> None:
         size = len(history)
         self.history = history
-        self.testable: Mask = np.ones(size, np.bool_)
+        self.testable: Mask = np.ones(size + 1, np.bool_)
+        self.tested: Mask = np.zeros(size, np.bool_)
         self._classes = history.signatures.copy()
         self._grouping: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None
         self._weights = np.ones(size) if weights is None else weights.astype(np.float64)
@@ -169,6 +171,8 @@ class Posterior:
         """Take one run at a point (an index, or GOOD and below) into account."""
         self._known = None
         row = self.history.row(point)
+        if point > GOOD:
+            self.tested[point] = True
         if failed:
             self.failed += 1
             self._fails += row
@@ -178,7 +182,9 @@ class Posterior:
 
     def skip(self, point: int) -> None:
         """A point that cannot be tested; what only it would tell apart stays together."""
-        if point > GOOD and self.testable[point]:
+        if point == GOOD:
+            self.testable[GOOD] = False
+        elif point > GOOD and self.testable[point]:
             self.testable[point] = False
             self._grouping = None
             self._classes[self.history.row(point)] -= self.history.marks[point]
@@ -295,13 +301,14 @@ class Belief:
 def choose(history: History, testable: Mask, belief: Belief, costs: Numbers) -> int:
     """The testable point, or the good end, whose test promises most for its cost.
 
-    The candidates are taken in groups that follow one another, and points near each group
-    are looked at; where none of these promises a good part of what is to be known, all are.
+    testable: as Posterior has it. The candidates are taken in groups that follow one another,
+    and points near each group are looked at; where none of these promises a good part of what is
+    to be known, all are.
     """
     groups, grouped = belief.grouped()
-    points = _points(history, testable, groups)
-    for some in (points, np.flatnonzero(testable)):
-        tried = np.append(some, GOOD)
+    points = _points(history, testable[:GOOD], groups)
+    for some in (points, np.flatnonzero(testable[:GOOD])):
+        tried = np.append(some, GOOD) if testable[GOOD] else some
         gains = promises(history, tried, groups, grouped)
         if gains.max() > WORTH * grouped.doubt * grouped.telling:
             break

@@ -8,6 +8,7 @@ At the end the culprit must have failed and its parents passed, as often as the 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memdesc_tool.errors import UserError
-from memdesc_tool.history import GOOD, History
+from memdesc_tool.history import GOOD, History, Mask
 from memdesc_tool.posterior import WHEN_BAD, WHEN_GOOD, Belief, Numbers, Posterior, choose
 
 END_RUNS = 60
@@ -95,12 +96,18 @@ class Search:
     def __post_init__(self) -> None:
         self.posterior = Posterior(self.history)
         self.verified = False
+        self._skips: Counter[int] = Counter()
         self._left = np.ones(len(self.history), np.bool_)
 
     def record(self, point: int, verdict: Verdict) -> None:
-        """Take a run at a point into account."""
+        """Take a run at a point into account.
+
+        A skip after a verdict may be an accident. A point that was skipped more often than it had
+        verdicts is not run again; the verdicts stay.
+        """
         if verdict is Verdict.SKIP:
-            if point not in self.tallies:  # a skip after a verdict was an accident
+            self._skips[point] += 1
+            if not self._runs_again(point):
                 self._cannot_be_tested(point)
             return
         failed = verdict is Verdict.FAIL
@@ -112,8 +119,12 @@ class Search:
         self._left &= row if failed else ~row
         self.flaky = self.flaky or not self._left.any()
 
+    def _runs_again(self, point: int) -> bool:
+        return self._skips[point] <= self._tally(point).runs
+
     def _cannot_be_tested(self, point: int) -> None:
-        if point == self.history.bad or point <= GOOD:
+        tally = self._tally(point)
+        if (point == self.history.bad and not tally.fails) or (point <= GOOD and not tally.runs):
             end = "bad" if point == self.history.bad else "good"
             raise UserError(
                 f"the {end} revision {self.name(point)} cannot be tested itself",
@@ -144,24 +155,37 @@ class Search:
         allowed = (1 - self.confidence) * self._margin(int(leaders[-1]))
         if 1 - probability > allowed:
             return self.posterior.best(costs, allowed)
-        return self._unchecked(leaders)
+        return self._unchecked()
 
     def _margin(self, culprit: int) -> float:
         if self.flaky:
             rate = float(self.posterior.rates()[0][culprit])
             return max(MARGIN * (1 - rate), LEAST_MARGIN)
-        runs = self.posterior.failed + self.posterior.passed
+        lost = sum(self._skips[point] for point in self.tallies)
+        runs = self.posterior.failed + self.posterior.passed + lost
         return 1 if runs >= math.log2(len(self.history)) + EXTRA_RUNS else SURE_MARGIN
 
     @property
     def answer(self) -> Answer:
         """The answer so far."""
-        leaders, probability = self.posterior.leaders()
+        leaders, probability = self._leaders()
         counts = self.posterior.counts(int(leaders[-1]))
         return Answer(
             tuple(int(one) for one in leaders), probability,
             WHEN_BAD.interval(*counts[:2]), WHEN_GOOD.interval(*counts[2:]), self.flaky,
         )  # fmt: skip
+
+    def _leaders(self) -> tuple[npt.NDArray[np.intp], float]:
+        """The likeliest candidates, and the probability that it is among them.
+
+        What no test tells apart any more, the verdicts may have told before: where nothing is
+        flaky, they are taken at their word, though the answer may be less sure than was asked.
+        """
+        leaders, probability = self.posterior.leaders()
+        left = leaders[self._left[leaders]]
+        if self.flaky or left.size in (0, leaders.size):
+            return leaders, probability
+        return left, float(self.posterior.probabilities()[left].sum())
 
     # -- the ends ----------------------------------------------------------------------
 
@@ -176,7 +200,7 @@ class Search:
                     "--end-runs has more runs made of it",
                 )
             return self.history.bad
-        if bad.runs < 2:
+        if bad.runs < 2 and self._runs_again(self.history.bad):
             return self.history.bad
         for point in range(GOOD, GOOD - self.grounds, -1):
             ground = self._tally(point)
@@ -189,8 +213,10 @@ class Search:
                         f" {ground.runs} runs, the bad one {bad.fails} of {bad.runs}",
                         "--good takes a revision that does not fail, or fails less often",
                     )
-                if surer < self.confidence and not exhausted:
-                    return point if ground.runs <= bad.runs else self.history.bad
+                fewer = sorted((point, self.history.bad), key=lambda end: self._tally(end).runs)
+                again = next(filter(self._runs_again, fewer), None)
+                if surer < self.confidence and not exhausted and again is not None:
+                    return again
             if not ground.runs:
                 return point
         return None
@@ -206,14 +232,16 @@ class Search:
 
     # -- the check at the end ----------------------------------------------------------
 
-    def _unchecked(self, leaders: npt.NDArray[np.intp]) -> int | None:
+    def _unchecked(self) -> int | None:
         """The point next to the culprit that has not been run often enough; None: all have."""
+        leaders, _ = self._leaders()
         culprit, parents = around(self.posterior, leaders)
-        if culprit is not None and not self._tally(culprit).fails:
+        if culprit is not None and self._runs_again(culprit) and not self._tally(culprit).fails:
             return culprit
         fails, passes, _, _ = self.posterior.counts(int(leaders[-1]))
         wanted = self.passes_wanted(fails, passes)
-        return next((point for point in parents if self._tally(point).passes < wanted), None)
+        again = filter(self._runs_again, parents)
+        return next((point for point in again if self._tally(point).passes < wanted), None)
 
     def passes_wanted(self, fails: int, passes: int) -> int:
         """How often a commit must pass before it counts as good, where bad ones did this."""
@@ -222,14 +250,16 @@ class Search:
 
 
 def around(posterior: Posterior, leaders: Iterable[int]) -> tuple[int | None, tuple[int, ...]]:
-    """The first testable point that has the culprit, and the last ones that have it not.
+    """The first point that has the culprit, and the last ones that have it not: those that can
+    be tested, or were.
 
     leaders: candidates that no test tells apart. A parent that is no candidate is GOOD.
     """
     history, inside = posterior.history, {int(one) for one in leaders}
-    culprit = next((one for one in sorted(inside) if posterior.testable[one]), None)
+    tells = posterior.testable[:GOOD] | posterior.tested
+    culprit = next((one for one in sorted(inside) if tells[one]), None)
     if culprit is None:
-        culprit = _first(inside, history.children, posterior)
+        culprit = _first(inside, history.children, tells)
     parents: dict[int, None] = {}
     seen, todo = set(inside), sorted(inside)
     while todo:
@@ -237,20 +267,20 @@ def around(posterior: Posterior, leaders: Iterable[int]) -> tuple[int | None, tu
         for parent in history.parents[candidate]:
             if parent not in seen:
                 seen.add(parent)
-                if posterior.testable[parent]:
+                if tells[parent]:
                     parents[parent] = None
                 else:
                     todo.append(parent)
     return culprit, tuple(parents) or (GOOD,)
 
 
-def _first(inside: set[int], ways: tuple[tuple[int, ...], ...], posterior: Posterior) -> int | None:
-    """The first testable point on the ways from the candidates inside."""
+def _first(inside: set[int], ways: tuple[tuple[int, ...], ...], tells: Mask) -> int | None:
+    """The first point that tells something on the ways from the candidates inside."""
     todo, seen = sorted(inside), set(inside)
     while todo:
         here = todo.pop(0)
         for point in ways[here]:
-            if posterior.testable[point]:
+            if tells[point]:
                 return point
             if point not in seen:
                 seen.add(point)

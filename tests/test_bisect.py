@@ -125,6 +125,15 @@ def test_what_cannot_be_tested_is_answered_by_a_set(tool: Tool, history: GitTree
     assert lines[-3:] == [history.git("rev-parse", f"c{n}") for n in (7, 8, 9)]
 
 
+def test_a_commit_that_can_be_run_once_only_is_not_run_for_ever(
+    tool: Tool, history: GitTree
+) -> None:
+    """What the first run left in the worktree is in the way of the second."""
+    predicate = script(history, "mkdir b-$(cat number) || exit 125\ngrep -q fine state")
+    ran = bisect(tool, history, "--max-runs", "40", "--", predicate)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}", ran.err
+
+
 def test_the_culprits_revert_passes(tool: Tool, history: GitTree) -> None:
     history.git("checkout", "-q", "--force", "main")
     (history.path / "flag").write_text("on\n")

@@ -105,6 +105,38 @@ def test_commits_that_cannot_be_tested_are_answered_by_a_set(
     assert all(one == told[0] for one in told), "a test could have told them apart"
 
 
+@pytest.mark.parametrize("culprit", [0, 4, 7, 11])
+def test_what_can_be_tested_once_only_is_not_asked_for_ever(culprit: int) -> None:
+    """Its verdict counts: what the first run leaves behind may be in the way of a second one."""
+    search, seen = Search(line(12)), set()
+    for _ in range(100):
+        if (point := search.next()) is None:
+            break
+        verdict = Verdict.FAIL if point >= culprit else Verdict.PASS
+        search.record(point, Verdict.SKIP if point in seen else verdict)
+        seen.add(point)
+    assert search.next() is None
+    assert search.answer.candidates == (culprit,)
+
+
+def test_a_skip_now_and_then_is_an_accident() -> None:
+    search = Search(line(4))
+    for verdict in (Verdict.FAIL, Verdict.SKIP, Verdict.FAIL, Verdict.SKIP):
+        search.record(2, verdict)
+    assert search.posterior.testable[2]
+    search.record(2, Verdict.SKIP)
+    assert not search.posterior.testable[2]
+    assert search.tallies[2].fails == 2
+
+
+def test_a_bad_end_that_passed_and_cannot_be_tested_any_more_is_refused() -> None:
+    search = Search(line(4))
+    search.record(3, Verdict.PASS)
+    search.record(3, Verdict.SKIP)
+    with pytest.raises(UserError, match="the bad revision 3 cannot be tested"):
+        search.record(3, Verdict.SKIP)
+
+
 def test_plain_search_takes_what_git_takes() -> None:
     """Between the ends, log2 of the candidates; then the check."""
     search = Search(line(1024))
