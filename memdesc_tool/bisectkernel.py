@@ -20,7 +20,7 @@ from memdesc_tool.baseline import RUN, SPLAT
 from memdesc_tool.bisect import Tested
 from memdesc_tool.build import Build
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import FailedError, InfraError
+from memdesc_tool.errors import FailedError, InfraError, UserError
 from memdesc_tool.history import History
 from memdesc_tool.kunitrun import KunitRunner
 from memdesc_tool.overlay import overlaid_before, overlay
@@ -182,6 +182,8 @@ class KernelPredicate:
         """What an attempt says about the failure that is looked for."""
         if attempt.outcome in NOT_BUILT:
             return Tested(Verdict.SKIP, f"{attempt.outcome.value}: {attempt.detail}")
+        if end == "bad":
+            self._refuse_unknown_case(attempt)
         self._settle(attempt, end)
         if self.sought:
             tested = judge(attempt, self.sought)
@@ -193,6 +195,21 @@ class KernelPredicate:
             plain = Verdict.PASS if ended else Verdict.SKIP
             tested = Tested(Verdict.FAIL if failing else plain, _few(failing) or attempt.detail)
         return replace(tested, detail=f"{tested.detail} (stored)".strip()) if stored else tested
+
+    def _refuse_unknown_case(self, attempt: Attempt) -> None:
+        """Raise UserError where the run came to its end and no case in it is called as wanted.
+
+        A splat, or the run's end, may not have come yet.
+        """
+        glob = self.wanted.case
+        if attempt.outcome is not Outcome.RAN or not glob or glob.startswith((SPLAT, RUN)):
+            return
+        names = [result.name for result in attempt.results if not result.name.startswith(SPLAT)]
+        if not any(fnmatchcase(result.name, glob) for result in attempt.results):
+            raise UserError(
+                f"--case {glob}: the bad revision reports no such case",
+                f"it reports {_few(names)}; a splat is '{SPLAT}...'",
+            )
 
     def _settle(self, attempt: Attempt, end: str) -> None:
         """Choose the failure that is looked for: the first that only the bad end has."""

@@ -97,6 +97,17 @@ def test_a_log_of_gits_does_not_say_which_failure_is_looked_for(
     assert culprit(ran) == every[6]
 
 
+def test_a_case_that_is_not_reported_is_refused_at_once(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    every = commits(mini, FIXED, RUDE)
+    ran = bisect(tool, mini, every[0], "--case", "count.*")
+    assert ran.status == 2
+    assert "--case count.*: the bad revision reports no such case" in ran.err
+    assert "counting.greets" in ran.err
+    assert mini.builds(tmp_path / "cache") == 1
+
+
 def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     every = commits(mini, FIXED, FIXED, BROKEN, BROKEN, RUDE, RUDE)
     ran = bisect(tool, mini, every[0])
