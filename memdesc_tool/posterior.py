@@ -106,6 +106,8 @@ WHEN_GOOD = Rate(alpha=0.5, beta=12.5, sure=0.05, always=False)
 """Chosen by `bench bisect`: a failure that always happens needs few runs more than git bisect
 takes, one that does not is found as often as the confidence says. That good commits never fail
 is no likelier than this, or the search believes it where they seldom do, and ends too soon."""
+EVERYWHERE = Rate(alpha=0.5, beta=0.5, sure=0.05, always=True)
+"""The one rate of all commits, if there is no culprit."""
 
 
 def observed(
@@ -166,6 +168,7 @@ class Posterior:
         self._passes = np.zeros(size, np.int64)
         self.failed = self.passed = 0
         self._known: tuple[Numbers, Numbers, Numbers] | None = None
+        self._evidence = 0.0
 
     def record(self, point: int, failed: bool) -> None:
         """Take one run at a point (an index, or GOOD and below) into account."""
@@ -216,6 +219,14 @@ class Posterior:
         fails, passes = int(self._fails[candidate]), int(self._passes[candidate])
         return fails, passes, self.failed - fails, self.passed - passes
 
+    def no_culprit(self) -> float:
+        """How many times likelier what was seen is if all commits fail equally often than if one
+        of the candidates is the first bad commit: the logarithm.
+        """
+        self._computed()
+        beta, always = EVERYWHERE.parts(np.array([self.failed]), np.array([self.passed]))
+        return float(np.logaddexp(beta, always)[0]) - self._evidence
+
     def _computed(self) -> tuple[Numbers, Numbers, Numbers]:
         if self._known is None:
             kinds = self._fails * (self.passed + 1) + self._passes
@@ -228,6 +239,7 @@ class Posterior:
             with np.errstate(divide="ignore"):
                 log += np.log(self._weights)
             found = np.exp(log - log.max())
+            self._evidence = float(log.max() + np.log(found.sum() / self._weights.sum()))
             self._known = found / found.sum(), when_bad, when_good
         return self._known
 

@@ -25,6 +25,11 @@ END_RUNS = 60
 happens once in ten runs is seen with a probability of 99.8 %."""
 SURE_RUNS = 4
 """A good end that fails so often without ever passing is bad."""
+NOISE, NOISE_RUNS = 20, 120
+"""The search is given up where what was seen is so many times likelier if all commits fail equally
+often; not before so many runs, among which a few flukes look like that."""
+LONG_RUNS = 2000
+"""From so many runs on it is given up where that is likelier at all."""
 MARGIN = 0.65
 """The search goes on until what is left of doubt is this part of what the confidence allows, or
 less, the more often bad commits fail: the priors are not those of the failure at hand, and to be
@@ -136,9 +141,10 @@ class Search:
         """The point to test next; None when the answer is final.
 
         costs: seconds of a run at each candidate and (the last one) at the good end, all the
-        same unless given. Raises UserError
-        where the ends are not what they are said to be.
+        same unless given. Raises UserError where the ends are not what they are said to be, or
+        no commit makes a difference.
         """
+        self._refuse_noise()
         costs = np.ones(len(self.history) + 1) if costs is None else costs
         if not self.verified:
             end = self._end()
@@ -187,6 +193,18 @@ class Search:
             return leaders, probability
         return left, float(self.posterior.probabilities()[left].sum())
 
+    def _refuse_noise(self) -> None:
+        failed = self.posterior.failed
+        runs = failed + self.posterior.passed
+        if runs < NOISE_RUNS:
+            return
+        if self.posterior.no_culprit() > (math.log(NOISE) if runs < LONG_RUNS else 0):
+            raise UserError(
+                f"the failure has nothing to do with the commits: {failed} of {runs} runs failed,"
+                " equally often wherever they were made",
+                "--good takes a revision that does not fail, or fails less often",
+            )
+
     # -- the ends ----------------------------------------------------------------------
 
     def _end(self) -> int | None:
@@ -207,7 +225,8 @@ class Search:
             if ground.fails:
                 surer = _surely_more(bad, ground)
                 exhausted = bad.runs + ground.runs >= 2 * self.end_runs
-                if surer < 0.5 if exhausted else ground.fails >= SURE_RUNS and not ground.passes:
+                enough = ground.fails >= min(SURE_RUNS, self.end_runs)
+                if (enough and not ground.passes) or (exhausted and surer < 0.5):
                     raise UserError(
                         f"the good revision {self.name(point)} fails too: {ground.fails} of"
                         f" {ground.runs} runs, the bad one {bad.fails} of {bad.runs}",

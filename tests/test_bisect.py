@@ -241,6 +241,7 @@ def test_an_interrupted_checkout_ends_with_the_call(
         (("--good", "c1", "--case", "x", "--", "true"), "go with --suite"),
         (("--good", "c1", "--end-runs", "2", "--", "true"), "does not fail: it passed 2 times"),
         (("--good", "c1", "--", "false"), "fails too"),
+        (("--good", "c1", "--end-runs", "3", "--", "false"), "fails too: 3 of 3 runs"),
         (("--good", "c1", "--replay", "number", "--", "true"), "is no log of a bisection"),
     ],
 )

@@ -206,6 +206,28 @@ def test_a_good_end_that_fails_is_refused() -> None:
             search.record(point, Verdict.FAIL)
 
 
+def test_a_good_end_that_fails_in_few_runs_is_refused() -> None:
+    """Fewer runs than make it sure otherwise, but all that there are to be."""
+    search = Search(line(4), end_runs=3)
+    with pytest.raises(UserError, match="fails too: 3 of 3"):
+        for _ in range(100):
+            search.record(search.next() or 0, Verdict.FAIL)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.5, 120), (0.2, 1500), (0.05, 2000)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_failure_that_no_commit_makes_is_refused(rate: float, most: int, seed: int) -> None:
+    """It happens as often wherever it is run, so no culprit is ever likely enough."""
+    random_ = random.Random(seed)
+    search = Search(line(30))
+    with pytest.raises(UserError, match=r"nothing to do with|fails too"):
+        for _ in range(most + 1):
+            point = search.next()
+            assert point is not None, "a commit was named"
+            failed = random_.random() < rate
+            search.record(point, Verdict.FAIL if failed else Verdict.PASS)
+
+
 @pytest.mark.parametrize(("point", "end"), [(3, "bad"), (GOOD, "good")])
 def test_an_end_that_cannot_be_tested_is_refused(point: int, end: str) -> None:
     with pytest.raises(UserError, match=f"the {end} revision"):
