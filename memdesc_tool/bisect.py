@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -77,15 +79,20 @@ class Question:
     end_runs: int = 45
     max_runs: int = 0
 
+    @cached_property
+    def good(self) -> dict[str, int]:
+        """The points of what is said to be good: the grounds, then the candidates' parents."""
+        parents = chain.from_iterable(self.history.outside)
+        every = dict.fromkeys(chain(self.grounds, parents))
+        return {commit: GOOD - number for number, commit in enumerate(every)}
+
     def commit(self, point: int) -> str:
         """The object id of a point of the search."""
-        return self.grounds[GOOD - point] if point <= GOOD else self.history.commits[point]
+        return tuple(self.good)[GOOD - point] if point <= GOOD else self.history.commits[point]
 
     def point(self, commit: str) -> int | None:
         """The point of an object id; None where it is none."""
-        if commit in self.grounds:
-            return GOOD - self.grounds.index(commit)
-        return self.history.index.get(commit)
+        return self.good.get(commit, self.history.index.get(commit))
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,7 @@ class Bisection:
         self.search = Search(
             question.history, question.confidence, len(question.grounds), question.end_runs,
             lambda point: question.commit(point)[:12],
+            tuple(tuple(map(question.good.__getitem__, one)) for one in question.history.outside),
         )  # fmt: skip
         self.costs = Costs(question.history)
 
@@ -225,7 +233,7 @@ class Bisection:
     def found(self, *, whole: bool) -> Found:
         """What the search has come to."""
         answer, commits = self.search.answer, self.question.history.commits
-        _, parents = around(self.search.posterior, answer.candidates)
+        _, parents = around(self.search.posterior, answer.candidates, self.search.outside)
         return Found(
             answer, whole, tuple(self.runs), tuple(commits[one] for one in answer.candidates),
             tuple(self.question.commit(point) for point in parents), self.predicate.sought,

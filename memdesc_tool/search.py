@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -87,7 +87,8 @@ class Search:
 
     confidence: how sure the answer has to be; grounds: how many revisions besides the
     candidates are said to be good (the good ends, and merge bases): points GOOD, GOOD - 1, ...;
-    name: how a point is called in errors.
+    name: how a point is called in errors; outside: for each candidate the points (GOOD or below)
+    of its parents that are no candidates, () where none is known.
     """
 
     history: History
@@ -95,6 +96,7 @@ class Search:
     grounds: int = 1
     end_runs: int = END_RUNS
     name: Callable[[int], str] = str
+    outside: tuple[tuple[int, ...], ...] = ()
     tallies: dict[int, Tally] = field(default_factory=dict)
     flaky: bool = False
 
@@ -123,13 +125,17 @@ class Search:
         row = self.history.row(point)
         self._left &= row if failed else ~row
         self.flaky = self.flaky or not self._left.any()
+        if failed and point <= GOOD - self.grounds:
+            self.verified = False
 
     def _runs_again(self, point: int) -> bool:
         return self._skips[point] <= self._tally(point).runs
 
     def _cannot_be_tested(self, point: int) -> None:
         tally = self._tally(point)
-        if (point == self.history.bad and not tally.fails) or (point <= GOOD and not tally.runs):
+        if (point == self.history.bad and not tally.fails) or (
+            point in self._grounds and not tally.runs
+        ):
             end = "bad" if point == self.history.bad else "good"
             raise UserError(
                 f"the {end} revision {self.name(point)} cannot be tested itself",
@@ -220,25 +226,44 @@ class Search:
             return self.history.bad
         if bad.runs < 2 and self._runs_again(self.history.bad):
             return self.history.bad
-        for point in range(GOOD, GOOD - self.grounds, -1):
-            ground = self._tally(point)
-            if ground.fails:
-                surer = _surely_more(bad, ground)
-                exhausted = bad.runs + ground.runs >= 2 * self.end_runs
-                enough = ground.fails >= min(SURE_RUNS, self.end_runs)
-                if (enough and not ground.passes) or (exhausted and surer < 0.5):
-                    raise UserError(
-                        f"the good revision {self.name(point)} fails too: {ground.fails} of"
-                        f" {ground.runs} runs, the bad one {bad.fails} of {bad.runs}",
-                        "--good takes a revision that does not fail, or fails less often",
-                    )
-                fewer = sorted((point, self.history.bad), key=lambda end: self._tally(end).runs)
-                again = next(filter(self._runs_again, fewer), None)
-                if surer < self.confidence and not exhausted and again is not None:
-                    return again
-            if not ground.runs:
-                return point
-        return None
+        good = [*self._grounds, *(one for one in self.tallies if one <= GOOD - self.grounds)]
+        runs = (self._to_verify(bad, point) for point in good)
+        return next((point for point in runs if point is not None), None)
+
+    def _to_verify(self, bad: Tally, point: int) -> int | None:
+        """What to run next, this point or the bad end, before the point counts as good."""
+        ground = self._tally(point)
+        if not ground.runs:
+            return point
+        if not ground.fails:
+            return None
+        surer = _surely_more(bad, ground)
+        exhausted = min(bad.runs, ground.runs) >= self.end_runs
+        enough = ground.fails >= min(SURE_RUNS, self.end_runs)
+        if (enough and not ground.passes) or (exhausted and surer < 0.5):
+            raise self._not_good(point)
+        if surer >= self.confidence or exhausted:
+            return None
+        fewer = point if ground.runs <= bad.runs else self.history.bad
+        return fewer if self._runs_again(fewer) else None
+
+    @property
+    def _grounds(self) -> range:
+        return range(GOOD, GOOD - self.grounds, -1)
+
+    def _not_good(self, point: int) -> UserError:
+        bad, good, name = self._tally(self.history.bad), self._tally(point), self.name(point)
+        often = f"{good.fails} of {good.runs} runs, the bad one {bad.fails} of {bad.runs}"
+        if point in self._grounds:
+            return UserError(
+                f"the good revision {name} fails too: {often}",
+                "--good takes a revision that does not fail, or fails less often",
+            )
+        return UserError(
+            f"the first bad commit is none of those between: {name}, which a good revision"
+            f" contains, fails too: {often}",
+            f"--bad {name} and an older --good find where the failure began",
+        )
 
     def _tally(self, point: int) -> Tally:
         return self.tallies.get(point, Tally())
@@ -254,12 +279,13 @@ class Search:
     def _unchecked(self) -> int | None:
         """The point next to the culprit that has not been run often enough; None: all have."""
         leaders, _ = self._leaders()
-        culprit, parents = around(self.posterior, leaders)
+        culprit, parents = around(self.posterior, leaders, self.outside)
         if culprit is not None and self._runs_again(culprit) and not self._tally(culprit).fails:
             return culprit
         fails, passes, _, _ = self.posterior.counts(int(leaders[-1]))
         wanted = self.passes_wanted(fails, passes)
-        again = filter(self._runs_again, parents)
+        known = [point for point in parents if self._runs_again(point) or self._tally(point).runs]
+        again = filter(self._runs_again, known or (GOOD,))
         return next((point for point in again if self._tally(point).passes < wanted), None)
 
     def passes_wanted(self, fails: int, passes: int) -> int:
@@ -268,11 +294,14 @@ class Search:
         return max(1, math.ceil(math.log(1 - self.confidence) / math.log1p(-rate) - 1e-9))
 
 
-def around(posterior: Posterior, leaders: Iterable[int]) -> tuple[int | None, tuple[int, ...]]:
+def around(
+    posterior: Posterior, leaders: Iterable[int], outside: Sequence[Iterable[int]] = ()
+) -> tuple[int | None, tuple[int, ...]]:
     """The first point that has the culprit, and the last ones that have it not: those that can
     be tested, or were.
 
-    leaders: candidates that no test tells apart. A parent that is no candidate is GOOD.
+    leaders: candidates that no test tells apart; outside: see Search. It is GOOD where nothing
+    else is known.
     """
     history, inside = posterior.history, {int(one) for one in leaders}
     tells = posterior.testable[:GOOD] | posterior.tested
@@ -283,6 +312,7 @@ def around(posterior: Posterior, leaders: Iterable[int]) -> tuple[int | None, tu
     seen, todo = set(inside), sorted(inside)
     while todo:
         candidate = todo.pop()
+        parents |= dict.fromkeys(outside[candidate] if outside else ())
         for parent in history.parents[candidate]:
             if parent not in seen:
                 seen.add(parent)

@@ -116,6 +116,37 @@ def test_a_merged_branch_is_looked_into(tool: Tool, minitree: GitTree) -> None:
     assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'side~1')}"
 
 
+def test_a_culprit_whose_parent_fails_too_is_none(tool: Tool, minitree: GitTree) -> None:
+    """The good revision is the fix of something older, which a merge has lost again."""
+    (minitree.path / "state").write_text("broken\n")
+    older = minitree.commit("break it")
+    (minitree.path / "state").write_text("fine\n")
+    fix = minitree.commit("fix it")
+    minitree.git("checkout", "-q", "-b", "side", older)
+    (minitree.path / "other").write_text("1\n")
+    minitree.commit("harmless")
+    minitree.git("merge", "-q", "--no-ff", "-s", "ours", "-m", "merge the fix, and lose it", fix)
+    ran = bisect(tool, minitree, "--", script(minitree, "grep -q fine state"), good=fix, bad="side")
+    assert ran.status == 2
+    assert f"{older[:12]}, which a good revision contains, fails too: 4 of 4 runs" in ran.err
+
+
+def test_a_culprits_parent_is_run_where_it_is_no_candidate(tool: Tool, minitree: GitTree) -> None:
+    (minitree.path / "state").write_text("fine\n")
+    older = minitree.commit("older")
+    (minitree.path / "other").write_text("1\n")
+    good = minitree.commit("good")
+    minitree.git("checkout", "-q", "-b", "side", older)
+    (minitree.path / "state").write_text("broken\n")
+    culprit = minitree.commit("break it")
+    minitree.git("merge", "-q", "--no-ff", "-m", "merge", good)
+    ran = bisect(
+        tool, minitree, "--", script(minitree, "grep -q fine state"), good=good, bad="side"
+    )
+    assert last(ran) == f"first bad commit: {culprit}", ran.err
+    assert f"{older[:12]} 1 passed" in ran.out
+
+
 def test_what_cannot_be_tested_is_answered_by_a_set(tool: Tool, history: GitTree) -> None:
     predicate = script(history, "case $(cat number) in 7|8) exit 125;; esac; grep -q fine state")
     ran = bisect(tool, history, "--", predicate)

@@ -228,6 +228,21 @@ def test_a_failure_that_no_commit_makes_is_refused(rate: float, most: int, seed:
             search.record(point, Verdict.FAIL if failed else Verdict.PASS)
 
 
+def test_a_fluke_of_the_culprits_parent_is_no_end_of_the_search() -> None:
+    """The parent is no candidate, and the bad end has been run often already."""
+    search = Search(line(4), outside=((GOOD - 1,), (), (), ()))
+    for number in range(300):
+        search.record(3, Verdict.FAIL if number % 2 else Verdict.PASS)
+        search.record(0, Verdict.FAIL if number % 2 else Verdict.PASS)
+        search.record(GOOD, Verdict.PASS)
+    assert search.next() == GOOD - 1
+    search.record(GOOD - 1, Verdict.FAIL)
+    while (point := search.next()) is not None:
+        assert point == GOOD - 1
+        search.record(point, Verdict.PASS)
+    assert search.answer.candidates == (0,)
+
+
 @pytest.mark.parametrize(("point", "end"), [(3, "bad"), (GOOD, "good")])
 def test_an_end_that_cannot_be_tested_is_refused(point: int, end: str) -> None:
     with pytest.raises(UserError, match=f"the {end} revision"):
