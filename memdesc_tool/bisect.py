@@ -249,8 +249,9 @@ class Bisection:
             self.subjects[commit] = question.git.subject(commit)
         start = [*(["--first-parent"] if question.first_parent else []),
                  question.history.commits[-1], *question.grounds]  # fmt: skip
+        culprit = culprit_lines(found) if found and found.whole else ()
         consensus = Consensus(tuple(start), tuple(self._consensus()), self.subjects,
-                              tuple(culprit_lines(found)) if found else ())  # fmt: skip
+                              tuple(culprit))  # fmt: skip
         write_atomic(self.log, bisectlog.render(log, consensus).encode())
 
     def _consensus(self) -> Iterable[tuple[Verdict, str]]:

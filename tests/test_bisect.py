@@ -230,6 +230,18 @@ def test_a_killed_call_is_gone_on_with(tool: Tool, history: GitTree, tmp_path: P
     assert ran_file.read_text().split() == numbers, "a whole log is only shown again"
 
 
+def test_the_log_names_no_culprit_before_one_is_found(
+    tool: Tool, history: GitTree, tmp_path: Path
+) -> None:
+    predicate = script(history, "grep -q fine state")
+    ran = bisect(tool, history, "--max-runs", "4", "--", predicate)
+    assert ran.status == 1
+    assert "not found within 4 runs" in ran.out
+    log = next((tmp_path / "cache" / "logs").glob("bisect-*/bisect.log"))
+    assert "# run: " in log.read_text()
+    assert "first bad commit" not in log.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_checkout_ends_with_the_call(
     history: GitTree, tmp_path: Path, number: signal.Signals
