@@ -198,11 +198,11 @@ class Bisection:
         if tested.same:
             self._exclude(commit)
         self.save()
-        self.told(run, self.left)
+        self.told(run, self.search.left)
 
     def test(self, commit: str, number: int, end: str = "") -> Tested:
         """Test a commit; an infrastructure failure is retried, and at last raised."""
-        label = f"[run {len(self.runs) + 1}, {self.left} left] {commit[:12]}"
+        label = f"[run {len(self.runs) + 1}, {self.search.left} left] {commit[:12]}"
         for attempt in range(1, TRIES + 1):
             try:
                 return self.predicate.test(commit, number, label, end=end)
@@ -211,12 +211,6 @@ class Bisection:
                     raise
                 self.progress.note(f"{error.message}: tried again")
         raise AssertionError("the loop returns or raises")
-
-    @property
-    def left(self) -> int:
-        """How many candidates could still be the first bad commit, as far as 1 % matters."""
-        probabilities = self.search.posterior.probabilities()
-        return int((probabilities > 0.01 / len(probabilities)).sum())
 
     def _record(self, run: Run) -> None:
         point = self.question.point(run.commit)

@@ -178,6 +178,16 @@ class Search:
         return 1 if runs >= math.log2(len(self.history)) + EXTRA_RUNS else SURE_MARGIN
 
     @property
+    def left(self) -> int:
+        """How many candidates could still be the first bad commit: as the verdicts say, or where
+        those contradict each other, as far as 1 % matters.
+        """
+        if not self.flaky:
+            return int((self._left & (self.posterior.weights > 0)).sum())
+        probabilities = self.posterior.probabilities()
+        return int((probabilities > 0.01 / len(probabilities)).sum())
+
+    @property
     def answer(self) -> Answer:
         """The answer so far."""
         leaders, probability = self._leaders()

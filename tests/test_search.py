@@ -137,6 +137,17 @@ def test_a_bad_end_that_passed_and_cannot_be_tested_any_more_is_refused() -> Non
         search.record(3, Verdict.SKIP)
 
 
+def test_what_is_left_is_what_the_verdicts_leave() -> None:
+    search = Search(line(16))
+    assert search.left == 16
+    search.record(15, Verdict.FAIL)
+    search.record(7, Verdict.FAIL)
+    search.record(3, Verdict.PASS)
+    assert search.left == 4
+    search.record(7, Verdict.PASS)
+    assert search.left > 4
+
+
 def test_plain_search_takes_what_git_takes() -> None:
     """Between the ends, log2 of the candidates; then the check."""
     search = Search(line(1024))
