@@ -261,18 +261,18 @@ class Posterior:
         """Whether no test can tell two candidates apart."""
         return bool(self._classes[one] == self._classes[other])
 
-    def best(self, costs: Numbers, allowed: float) -> int:
+    def best(self, costs: Numbers, allowed: float, near: float = 0.0) -> int:
         """The point whose test promises most for its cost.
 
         costs: seconds of a run at each point; the last one (costs[GOOD]) is the good end's;
-        allowed: the probability to be wrong at which the search ends.
+        allowed: the probability to be wrong at which the search ends; near: see choose().
         """
         probabilities, when_bad, when_good = self._computed()
         place, firsts = self._alike()
         together = np.zeros(len(probabilities))
         together[firsts] = np.bincount(place, probabilities)
         belief = Belief(together, when_bad, when_good, allowed)
-        return choose(self.history, self.testable, belief, costs)
+        return choose(self.history, self.testable, belief, costs, near)
 
 
 @dataclass(frozen=True)
@@ -310,12 +310,15 @@ class Belief:
         return best, Belief(weight, self.bad[best], self.good[best], self.allowed)
 
 
-def choose(history: History, testable: Mask, belief: Belief, costs: Numbers) -> int:
+def choose(
+    history: History, testable: Mask, belief: Belief, costs: Numbers, near: float = 0.0
+) -> int:
     """The testable point, or the good end, whose test promises most for its cost.
 
-    testable: as Posterior has it. The candidates are taken in groups that follow one another,
-    and points near each group are looked at; where none of these promises a good part of what is
-    to be known, all are.
+    testable: as Posterior has it; near: the cost counts among the tests only that promise at
+    least this part of what the best one does. The candidates are taken in groups that follow one
+    another, and points near each group are looked at; where none of these promises a good part of
+    what is to be known, all are.
     """
     groups, grouped = belief.grouped()
     points = _points(history, testable[:GOOD], groups)
@@ -324,7 +327,8 @@ def choose(history: History, testable: Mask, belief: Belief, costs: Numbers) -> 
         gains = promises(history, tried, groups, grouped)
         if gains.max() > WORTH * grouped.doubt * grouped.telling:
             break
-    return int(tried[(gains / costs[tried]).argmax()])
+    worth = np.where(gains >= near * gains.max(), gains / costs[tried], 0)
+    return int(tried[worth.argmax()])
 
 
 def _groups(probabilities: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

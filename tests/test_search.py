@@ -165,6 +165,15 @@ def test_simulated_histories(p: float) -> None:
     assert figures.median <= {1.0: 13, 0.5: 44.5, 0.3: 79}[p]
 
 
+@pytest.mark.parametrize(("commits", "number"), [(30, 9), (300, 7)])
+def test_cheap_runs_are_not_taken_for_good_ones(commits: int, number: int) -> None:
+    """Found by simulating how long a run takes: the built commit and its neighbours were run."""
+    trial = make_trial(Setting(commits, 1.0, 0.0), number)
+    outcome = bisectbench.ours(trial, rebuild=24)
+    assert outcome.right
+    assert outcome.runs <= math.log2(commits) + 8
+
+
 def test_a_test_that_tells_little_is_not_made_for_ever() -> None:
     """Found by `bench bisect`: what tells the last two candidates apart is near neither, by index.
 
