@@ -193,7 +193,6 @@ class Bisection:
         started = time.monotonic()
         tested = self.test(commit, number, end)
         run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
-        self.costs.took(point, run.seconds)
         self._record(run)
         if tested.same:
             self._exclude(commit)
@@ -216,6 +215,8 @@ class Bisection:
         point = self.question.point(run.commit)
         assert point is not None, "callers ask"
         self.search.record(point, run.verdict)
+        if run.made:
+            self.costs.took(point, run.seconds)
         self.runs.append(run)
 
     def _exclude(self, commit: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from memdesc_tool import kunit, kunitrun, usedfiles
 from memdesc_tool.baseline import RUN, SPLAT
 from memdesc_tool.bisect import Tested
+from memdesc_tool.bisectlog import STORED
 from memdesc_tool.build import Build
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, InfraError, UserError
@@ -181,7 +182,8 @@ class KernelPredicate:
     def _judge(self, attempt: Attempt, end: str, *, stored: bool = False) -> Tested:
         """What an attempt says about the failure that is looked for."""
         if attempt.outcome in NOT_BUILT:
-            return Tested(Verdict.SKIP, f"{attempt.outcome.value}: {attempt.detail}")
+            why = f"{attempt.outcome.value}: {attempt.detail}"
+            return Tested(Verdict.SKIP, f"{why} {STORED}" if stored else why)
         if end == "bad":
             self._refuse_unknown_case(attempt)
         self._settle(attempt, end)
@@ -194,7 +196,7 @@ class KernelPredicate:
             ended = attempt.outcome in (Outcome.RAN, Outcome.DIED, Outcome.TIMEOUT)
             plain = Verdict.PASS if ended else Verdict.SKIP
             tested = Tested(Verdict.FAIL if failing else plain, _few(failing) or attempt.detail)
-        return replace(tested, detail=f"{tested.detail} (stored)".strip()) if stored else tested
+        return replace(tested, detail=f"{tested.detail} {STORED}".strip()) if stored else tested
 
     def _refuse_unknown_case(self, attempt: Attempt) -> None:
         """Raise UserError where the run came to its end and no case in it is called as wanted.

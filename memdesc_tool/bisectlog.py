@@ -24,6 +24,9 @@ _GIT = re.compile(r"git[ -]bisect (good|bad|skip|old|new) (.*)")
 _WORDS = {"good": Verdict.PASS, "old": Verdict.PASS, "bad": Verdict.FAIL, "new": Verdict.FAIL,
           "skip": Verdict.SKIP}  # fmt: skip
 
+STORED = "(stored)"
+"""Ends the detail of a run that was not made, but taken from the results store."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -33,6 +36,11 @@ class Run:
     verdict: Verdict
     seconds: float
     detail: str = ""
+
+    @property
+    def made(self) -> bool:
+        """Whether its seconds are those of a run, not of a look at what is stored or replayed."""
+        return self.seconds > 0 and not self.detail.endswith(STORED)
 
 
 @dataclass(frozen=True)

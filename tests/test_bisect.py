@@ -8,10 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from memdesc_tool.bisect import Bisection, Predicate, Question
+from memdesc_tool.bisectlog import Consensus, Log, Run, render
+from memdesc_tool.console import Progress
+from memdesc_tool.git import Git
+from memdesc_tool.history import GOOD, read_history
+from memdesc_tool.search import Verdict
 from tests.conftest import GitTree, Ran, Tool
 
 COMMITS = 12
@@ -228,6 +235,33 @@ def test_a_killed_call_is_gone_on_with(tool: Tool, history: GitTree, tmp_path: P
     again = tool(*command)
     assert last(again) == last(ran)
     assert ran_file.read_text().split() == numbers, "a whole log is only shown again"
+
+
+@dataclass
+class Untested(Predicate):
+    """Nothing that is ever run."""
+
+    sought: str = ""
+    failing: tuple[str, ...] = ()
+
+
+def test_what_runs_cost_is_known_after_an_interruption(history: GitTree, tmp_path: Path) -> None:
+    """But a stored result has built nothing, and took no time."""
+    git = Git(history.path)
+    good, other, bad = (git.commit(tag) for tag in ("c1", "c6", "c12"))
+    question = Question(git, read_history(git, bad, [good], first_parent=False), (good,))
+    runs = (
+        Run(bad, Verdict.FAIL, 300.0), Run(bad, Verdict.FAIL, 2.0), Run(good, Verdict.PASS, 60.0),
+        Run(other, Verdict.PASS, 0.1, "(stored)"),
+    )  # fmt: skip
+    log = tmp_path / "bisect.log"
+    log.write_text(render(Log(runs, "exit status"), Consensus((), (), {})))
+    bisection = Bisection(question, Untested(), log, Progress())
+    bisection.replay(log)
+    assert len(bisection.runs) == 4
+    assert bisection.costs.here == GOOD
+    assert bisection.costs.repeats == [2.0]
+    assert bisection.costs.changes == [(11, 60.0)]
 
 
 def test_the_log_names_no_culprit_before_one_is_found(
