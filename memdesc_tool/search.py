@@ -274,7 +274,7 @@ class Search:
                 "--good takes a revision that does not fail, or fails less often",
             )
         return UserError(
-            f"the first bad commit is none of those between: {name}, which a good revision"
+            f"the failure is older than the commits between: {name}, which a good revision"
             f" contains, fails too: {often}",
             f"--bad {name} and an older --good find where the failure began",
         )
