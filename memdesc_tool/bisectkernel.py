@@ -133,7 +133,7 @@ class KernelPredicate:
         logs = cache.logs / key[:16] / f"bisect-{len(self.store.attempts(key))}"
         source = self.workspace.source
         request = self._runner.request(self.column, source, logs)
-        started = time.time()
+        started, same = time.time(), None
         with cache.lock(kunit.build_lock(request.build_dir), on_wait=self.progress.note):
             if self._built is None or self._built[0] != tree:
                 self._built = None
@@ -144,7 +144,7 @@ class KernelPredicate:
             if build.image is None:
                 attempt = kunitrun.attempt_of(kunit.not_built(build), started)
             elif (same := self._same_as(commit, build.image)) is not None:
-                attempt = same
+                attempt = self.store.attempts(same)[-1]
             else:
                 result = kunit.execute(request, build, cache, self.progress, label)
                 if result.outcome is kunit.Outcome.NOT_BOOTED:
@@ -153,23 +153,25 @@ class KernelPredicate:
                         f"its output: {result.boot.log if result.boot else logs}",
                     )
                 attempt = kunitrun.attempt_of(result, started)
+        first = not self.store.attempts(key)
         self.store.add(inputs, attempt)
+        if same and first:
+            self.store.mark_inherited(key, same)
         return attempt
 
-    def _same_as(self, commit: str, image: Path) -> Attempt | None:
-        """The attempt of another commit with the same kernel, bit for bit, if one has run."""
+    def _same_as(self, commit: str, image: Path) -> str | None:
+        """The key of another commit with the same kernel, bit for bit, if one has run."""
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
         first = commit not in self._of_commit
         self._of_commit[commit] = digest
         other = self._images.setdefault(digest, commit)
         if other == commit or not first:
             return None
-        inputs = self._runner.inputs(self.column, self._tree(other))
-        attempts = self.store.attempts(key_of(inputs))
-        if not attempts:
+        key = key_of(self._runner.inputs(self.column, self._tree(other)))
+        if not self.store.attempts(key):
             return None
         self.progress.note(f"{commit[:12]} gives the same kernel as {other[:12]}: not run")
-        return attempts[-1]
+        return key
 
     def _is_parents(self, commit: str) -> bool:
         """Whether the kernel is that of each parent, as far as those were built."""

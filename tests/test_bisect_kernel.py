@@ -9,8 +9,9 @@ import pytest
 
 from memdesc_tool import usedfiles
 from memdesc_tool.bisectkernel import Wanted, failures, judge
+from memdesc_tool.cache import Cache
 from memdesc_tool.git import Git
-from memdesc_tool.results import Attempt, Outcome, Result
+from memdesc_tool.results import Attempt, Outcome, Result, key_of, open_store
 from memdesc_tool.results import Verdict as CaseVerdict
 from memdesc_tool.search import Verdict
 from tests.conftest import Ran, Tool
@@ -132,7 +133,9 @@ def test_stored_results_are_taken_before_anything_is_built(
     assert mini.builds(tmp_path / "cache") - built <= 3 < int(runs[1])
 
 
-def test_a_commit_that_gives_the_same_kernel_is_not_run(tool: Tool, mini: MiniKernel) -> None:
+def test_a_commit_that_gives_the_same_kernel_is_not_run(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
     tree = mini.tree
     every = commits(mini, FIXED, RUDE)
     for number in range(6):
@@ -140,7 +143,11 @@ def test_a_commit_that_gives_the_same_kernel_is_not_run(tool: Tool, mini: MiniKe
         every.append(tree.commit(f"doc: {number}"))
     ran = bisect(tool, mini, every[0])
     assert culprit(ran) == every[1]
-    assert "gives the same kernel as" in ran.err
+    copied = ran.err.count("gives the same kernel as")
+    assert copied
+    with open_store(Cache(tmp_path / "cache").results) as store:
+        keys = {key_of(inputs) for inputs in store.inputs("kunit")}
+        assert sum(store.is_inherited(key) for key in keys) == copied, "its result is another's"
 
 
 def test_the_first_bad_patch_of_a_series(tool: Tool, mini: MiniKernel) -> None:
