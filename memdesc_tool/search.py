@@ -3,6 +3,7 @@
 First the ends; then a plain search, which takes every verdict at its word; and as soon as two
 verdicts contradict each other, a Bayesian search (posterior.py), which keeps all that was seen.
 At the end the culprit must have failed and its parents passed, as often as the confidence asks.
+A failure that comes as often wherever it is run ends the search, too: no commit makes it.
 """
 
 from __future__ import annotations
