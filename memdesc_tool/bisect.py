@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +44,8 @@ class Predicate(Protocol):
 
     sought: str
     """The kind of failure that is looked for; empty until it is known."""
+    failing: tuple[str, ...]
+    """What failed at the bad end, if the good end is to tell which of it is looked for."""
 
     def test(self, commit: str, number: int, label: str, *, end: str = "") -> Tested:
         """Test a commit for the number-th time (from 0). end: "bad", "good" or neither.
@@ -75,15 +79,20 @@ class Question:
     end_runs: int = 45
     max_runs: int = 0
 
+    @cached_property
+    def good(self) -> dict[str, int]:
+        """The points of what is said to be good: the grounds, then the candidates' parents."""
+        parents = chain.from_iterable(self.history.outside)
+        every = dict.fromkeys(chain(self.grounds, parents))
+        return {commit: GOOD - number for number, commit in enumerate(every)}
+
     def commit(self, point: int) -> str:
         """The object id of a point of the search."""
-        return self.grounds[GOOD - point] if point <= GOOD else self.history.commits[point]
+        return tuple(self.good)[GOOD - point] if point <= GOOD else self.history.commits[point]
 
     def point(self, commit: str) -> int | None:
         """The point of an object id; None where it is none."""
-        if commit in self.grounds:
-            return GOOD - self.grounds.index(commit)
-        return self.history.index.get(commit)
+        return self.good.get(commit, self.history.index.get(commit))
 
 
 @dataclass(frozen=True)
@@ -128,17 +137,27 @@ class Bisection:
         self.search = Search(
             question.history, question.confidence, len(question.grounds), question.end_runs,
             lambda point: question.commit(point)[:12],
+            tuple(tuple(map(question.good.__getitem__, one)) for one in question.history.outside),
         )  # fmt: skip
         self.costs = Costs(question.history)
 
     def replay(self, path: Path) -> None:
-        """Take the runs of a log into account that are about commits of this question."""
+        """Take the runs of a log into account that are about commits of this question.
+
+        Where the log (one of git's, say) does not tell what failed at the bad end, both ends are
+        run again: they tell which failure is looked for.
+        """
         log = bisectlog.read(path)
-        self.predicate.sought = log.sought
+        self.predicate.sought, self.predicate.failing = log.sought, log.failing
+        told = bool(log.sought or log.failing)
         for run in log.runs:
             status, out, _ = self.question.git.attempt("rev-parse", "--verify", "--quiet",
                                                        f"{run.commit}^{{commit}}")  # fmt: skip
-            if not status and self.question.point(out.strip()) is not None:
+            point = None if status else self.question.point(out.strip())
+            if point is None:
+                continue
+            failed = point == self.question.history.bad and run.verdict is Verdict.FAIL
+            if told or not (failed or point <= GOOD):
                 self._record(replace(run, commit=out.strip()))
         for commit in log.same:
             self._exclude(commit)
@@ -174,16 +193,15 @@ class Bisection:
         started = time.monotonic()
         tested = self.test(commit, number, end)
         run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
-        self.costs.took(point, run.seconds)
         self._record(run)
         if tested.same:
             self._exclude(commit)
         self.save()
-        self.told(run, self.left)
+        self.told(run, self.search.left)
 
     def test(self, commit: str, number: int, end: str = "") -> Tested:
         """Test a commit; an infrastructure failure is retried, and at last raised."""
-        label = f"[run {len(self.runs) + 1}, {self.left} left] {commit[:12]}"
+        label = f"[run {len(self.runs) + 1}, {self.search.left} left] {commit[:12]}"
         for attempt in range(1, TRIES + 1):
             try:
                 return self.predicate.test(commit, number, label, end=end)
@@ -193,16 +211,12 @@ class Bisection:
                 self.progress.note(f"{error.message}: tried again")
         raise AssertionError("the loop returns or raises")
 
-    @property
-    def left(self) -> int:
-        """How many candidates could still be the first bad commit, as far as 1 % matters."""
-        probabilities = self.search.posterior.probabilities()
-        return int((probabilities > 0.01 / len(probabilities)).sum())
-
     def _record(self, run: Run) -> None:
         point = self.question.point(run.commit)
         assert point is not None, "callers ask"
         self.search.record(point, run.verdict)
+        if run.made:
+            self.costs.took(point, run.seconds)
         self.runs.append(run)
 
     def _exclude(self, commit: str) -> None:
@@ -214,7 +228,7 @@ class Bisection:
     def found(self, *, whole: bool) -> Found:
         """What the search has come to."""
         answer, commits = self.search.answer, self.question.history.commits
-        _, parents = around(self.search.posterior, answer.candidates)
+        _, parents = around(self.search.posterior, answer.candidates, self.search.outside)
         return Found(
             answer, whole, tuple(self.runs), tuple(commits[one] for one in answer.candidates),
             tuple(self.question.commit(point) for point in parents), self.predicate.sought,
@@ -224,13 +238,15 @@ class Bisection:
     def save(self, found: Found | None = None) -> None:
         """Write the log, all or nothing."""
         question = self.question
-        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same))
+        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same),
+                  self.predicate.failing)  # fmt: skip
         for commit in {run.commit for run in self.runs} - self.subjects.keys():
             self.subjects[commit] = question.git.subject(commit)
         start = [*(["--first-parent"] if question.first_parent else []),
                  question.history.commits[-1], *question.grounds]  # fmt: skip
+        culprit = culprit_lines(found) if found and found.whole else ()
         consensus = Consensus(tuple(start), tuple(self._consensus()), self.subjects,
-                              tuple(culprit_lines(found)) if found else ())  # fmt: skip
+                              tuple(culprit))  # fmt: skip
         write_atomic(self.log, bisectlog.render(log, consensus).encode())
 
     def _consensus(self) -> Iterable[tuple[Verdict, str]]:

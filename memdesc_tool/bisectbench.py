@@ -6,6 +6,7 @@ parents, as it does in a repository, so it has fewer candidates to tell apart.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from statistics import median
 
 import numpy as np
 
+from memdesc_tool.bisectcost import Costs
 from memdesc_tool.errors import UserError
 from memdesc_tool.history import GOOD, History
 from memdesc_tool.search import Search, Verdict
@@ -100,17 +102,28 @@ def make_trial(setting: Setting, number: int) -> Trial:
     return Trial(setting, history, culprit, frozenset(broken), seed)
 
 
-def ours(trial: Trial) -> Outcome:
-    """The search of this tool on a trial. Ends that it takes for what they are not are wrong."""
+def ours(trial: Trial, rebuild: float = 0.0) -> Outcome:
+    """The search of this tool on a trial. Ends that it takes for what they are not are wrong.
+
+    rebuild: how long it takes to go from one end of the history to the other, where a run takes
+    1; 0 where the search is not to know of costs.
+    """
     random_ = random.Random(trial.seed + " runs")
-    search = Search(trial.history, trial.setting.confidence)
+    search, costs = Search(trial.history, trial.setting.confidence), Costs(trial.history)
     counts = dict.fromkeys(Verdict, 0)
+    here = GOOD
     right = True
     try:
-        while (point := search.next()) is not None and sum(counts.values()) < MOST_RUNS:
+        while (point := search.next(costs.expected())) is not None:
+            if sum(counts.values()) >= MOST_RUNS:
+                break
             verdict = trial.run(point, random_)
             search.record(point, verdict)
             counts[verdict] += 1
+            if rebuild:
+                changed = (trial.history.row(point) ^ trial.history.row(here)).mean()
+                costs.took(point, 1 + rebuild * math.sqrt(changed))
+                here = point
     except UserError:
         right = False
     candidates = search.answer.candidates

@@ -45,6 +45,7 @@ class CommandPredicate:
     timeout: float | None = None
     anything: bool = False
     sought: str = ""
+    failing: tuple[str, ...] = ()
     _clean: bool = False
 
     def test(self, commit: str, number: int, label: str, *, end: str = "") -> Tested:

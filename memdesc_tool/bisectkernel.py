@@ -18,9 +18,10 @@ import numpy as np
 from memdesc_tool import kunit, kunitrun, usedfiles
 from memdesc_tool.baseline import RUN, SPLAT
 from memdesc_tool.bisect import Tested
+from memdesc_tool.bisectlog import STORED
 from memdesc_tool.build import Build
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import FailedError, InfraError
+from memdesc_tool.errors import FailedError, InfraError, UserError
 from memdesc_tool.history import History
 from memdesc_tool.kunitrun import KunitRunner
 from memdesc_tool.overlay import overlaid_before, overlay
@@ -60,11 +61,11 @@ class KernelPredicate:
     rerun: bool = False
     jobs: int | None = None
     sought: str = ""
+    failing: tuple[str, ...] = ()
     _built: tuple[str, Build] | None = None
     _images: dict[str, str] = field(default_factory=dict)
     _of_commit: dict[str, str] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
-    _bad: tuple[str, ...] = ()
 
     # -- bisect.Predicate --------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class KernelPredicate:
         logs = cache.logs / key[:16] / f"bisect-{len(self.store.attempts(key))}"
         source = self.workspace.source
         request = self._runner.request(self.column, source, logs)
-        started = time.time()
+        started, same = time.time(), None
         with cache.lock(kunit.build_lock(request.build_dir), on_wait=self.progress.note):
             if self._built is None or self._built[0] != tree:
                 self._built = None
@@ -143,7 +144,7 @@ class KernelPredicate:
             if build.image is None:
                 attempt = kunitrun.attempt_of(kunit.not_built(build), started)
             elif (same := self._same_as(commit, build.image)) is not None:
-                attempt = same
+                attempt = self.store.attempts(same)[-1]
             else:
                 result = kunit.execute(request, build, cache, self.progress, label)
                 if result.outcome is kunit.Outcome.NOT_BOOTED:
@@ -152,23 +153,25 @@ class KernelPredicate:
                         f"its output: {result.boot.log if result.boot else logs}",
                     )
                 attempt = kunitrun.attempt_of(result, started)
+        first = not self.store.attempts(key)
         self.store.add(inputs, attempt)
+        if same and first:
+            self.store.mark_inherited(key, same)
         return attempt
 
-    def _same_as(self, commit: str, image: Path) -> Attempt | None:
-        """The attempt of another commit with the same kernel, bit for bit, if one has run."""
+    def _same_as(self, commit: str, image: Path) -> str | None:
+        """The key of another commit with the same kernel, bit for bit, if one has run."""
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
         first = commit not in self._of_commit
         self._of_commit[commit] = digest
         other = self._images.setdefault(digest, commit)
         if other == commit or not first:
             return None
-        inputs = self._runner.inputs(self.column, self._tree(other))
-        attempts = self.store.attempts(key_of(inputs))
-        if not attempts:
+        key = key_of(self._runner.inputs(self.column, self._tree(other)))
+        if not self.store.attempts(key):
             return None
         self.progress.note(f"{commit[:12]} gives the same kernel as {other[:12]}: not run")
-        return attempts[-1]
+        return key
 
     def _is_parents(self, commit: str) -> bool:
         """Whether the kernel is that of each parent, as far as those were built."""
@@ -181,27 +184,45 @@ class KernelPredicate:
     def _judge(self, attempt: Attempt, end: str, *, stored: bool = False) -> Tested:
         """What an attempt says about the failure that is looked for."""
         if attempt.outcome in NOT_BUILT:
-            return Tested(Verdict.SKIP, f"{attempt.outcome.value}: {attempt.detail}")
+            why = f"{attempt.outcome.value}: {attempt.detail}"
+            return Tested(Verdict.SKIP, f"{why} {STORED}" if stored else why)
+        if end == "bad":
+            self._refuse_unknown_case(attempt)
         self._settle(attempt, end)
         if self.sought:
             tested = judge(attempt, self.sought)
         else:
             failing = failures(attempt, self.wanted)
-            if end == "good" and self._bad and set(self._bad) - set(failing):
+            if end == "good" and self.failing and set(self.failing) - set(failing):
                 failing = ()
             ended = attempt.outcome in (Outcome.RAN, Outcome.DIED, Outcome.TIMEOUT)
             plain = Verdict.PASS if ended else Verdict.SKIP
             tested = Tested(Verdict.FAIL if failing else plain, _few(failing) or attempt.detail)
-        return replace(tested, detail=f"{tested.detail} (stored)".strip()) if stored else tested
+        return replace(tested, detail=f"{tested.detail} {STORED}".strip()) if stored else tested
+
+    def _refuse_unknown_case(self, attempt: Attempt) -> None:
+        """Raise UserError where the run came to its end and no case in it is called as wanted.
+
+        A splat, or the run's end, may not have come yet.
+        """
+        glob = self.wanted.case
+        if attempt.outcome is not Outcome.RAN or not glob or glob.startswith((SPLAT, RUN)):
+            return
+        names = [result.name for result in attempt.results if not result.name.startswith(SPLAT)]
+        if not any(fnmatchcase(result.name, glob) for result in attempt.results):
+            raise UserError(
+                f"--case {glob}: the bad revision reports no such case",
+                f"it reports {_few(names)}; a splat is '{SPLAT}...'",
+            )
 
     def _settle(self, attempt: Attempt, end: str) -> None:
         """Choose the failure that is looked for: the first that only the bad end has."""
         failing = failures(attempt, self.wanted)
-        if end == "bad" and failing and not self._bad:
-            self._bad = failing
-        if end != "good" or self.sought or self.wanted.anything or not self._bad:
+        if end == "bad" and failing and not self.failing:
+            self.failing = failing
+        if end != "good" or self.sought or self.wanted.anything or not self.failing:
             return
-        only = [name for name in self._bad if name not in failing]
+        only = [name for name in self.failing if name not in failing]
         if only:
             self.sought = only[0]
             others = f"; also failing there: {_few(only[1:])}" if only[1:] else ""

@@ -19,10 +19,13 @@ from memdesc_tool.errors import UserError, one_line
 from memdesc_tool.search import Verdict
 
 _RUN = re.compile(r"# run: ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
-_FACT = re.compile(r"# (sought|same): (.*)")
+_FACT = re.compile(r"# (failing|sought|same): (.*)")
 _GIT = re.compile(r"git[ -]bisect (good|bad|skip|old|new) (.*)")
 _WORDS = {"good": Verdict.PASS, "old": Verdict.PASS, "bad": Verdict.FAIL, "new": Verdict.FAIL,
           "skip": Verdict.SKIP}  # fmt: skip
+
+STORED = "(stored)"
+"""Ends the detail of a run that was not made, but taken from the results store."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,25 @@ class Run:
     seconds: float
     detail: str = ""
 
+    @property
+    def made(self) -> bool:
+        """Whether its seconds are those of a run, not of a look at what is stored or replayed."""
+        return self.seconds > 0 and not self.detail.endswith(STORED)
+
 
 @dataclass(frozen=True)
 class Log:
     """What a log says.
 
     runs: in order; sought: the kind of failure that is looked for, empty for any; same: commits
-    whose kernel is their parent's, so that they cannot be the first bad one.
+    whose kernel is their parent's, so that they cannot be the first bad one; failing: what
+    failed at the bad end, among which the failure sought is.
     """
 
     runs: tuple[Run, ...] = ()
     sought: str = ""
     same: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ def render(log: Log, consensus: Consensus) -> str:
     """The text of the log; reading it gives the log again."""
     lines = [f"# run: {run.commit} {run.verdict.value} {run.seconds:.1f} {one_line(run.detail)}"
              .rstrip() for run in log.runs]  # fmt: skip
+    lines += [f"# failing: {one_line(name)}" for name in log.failing]
     if log.sought:
         lines.append(f"# sought: {one_line(log.sought)}")
     lines += [f"# same: {commit}" for commit in log.same]
@@ -92,7 +103,10 @@ def read(path: Path) -> Log:
     if not runs:
         runs = list(_git_runs(lines, path))
     sought = next((value for name, value in facts if name == "sought"), "")
-    return Log(tuple(runs), sought, tuple(value for name, value in facts if name == "same"))
+    same, failing = (
+        tuple(value for name, value in facts if name == wanted) for wanted in ("same", "failing")
+    )
+    return Log(tuple(runs), sought, same, failing)
 
 
 def _git_runs(lines: Iterable[str], path: Path) -> Iterator[Run]:

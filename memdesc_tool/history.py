@@ -31,11 +31,12 @@ class History:
     """The candidates, parents before children; the last one is the bad revision.
 
     commits: object ids; parents: for each candidate the indices of those of its parents that
-    are candidates themselves (a parent that is none is good).
+    are candidates themselves; outside: the object ids of the others, which are said to be good.
     """
 
     commits: tuple[str, ...]
     parents: tuple[tuple[int, ...], ...]
+    outside: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.commits)
@@ -120,7 +121,8 @@ def read_history(git: Git, bad: str, good: Sequence[str], *, first_parent: bool)
     index = {line[0]: number for number, line in enumerate(lines)}
     taken = 2 if first_parent else None
     parents = tuple(tuple(index[one] for one in line[1:taken] if one in index) for line in lines)
-    return History(tuple(index), parents)
+    outside = tuple(tuple(one for one in line[1:taken] if one not in index) for line in lines)
+    return History(tuple(index), parents, outside)
 
 
 def merge_bases(git: Git, bad: str, good: Sequence[str]) -> tuple[str, ...]:

@@ -106,6 +106,8 @@ WHEN_GOOD = Rate(alpha=0.5, beta=12.5, sure=0.05, always=False)
 """Chosen by `bench bisect`: a failure that always happens needs few runs more than git bisect
 takes, one that does not is found as often as the confidence says. That good commits never fail
 is no likelier than this, or the search believes it where they seldom do, and ends too soon."""
+EVERYWHERE = Rate(alpha=0.5, beta=0.5, sure=0.05, always=True)
+"""The one rate of all commits, if there is no culprit."""
 
 
 def observed(
@@ -150,13 +152,15 @@ class Posterior:
     """The probability of each candidate to be the first bad commit.
 
     weights: what each candidate is worth beforehand, 1 for all unless given; 0 for one that
-    cannot be it.
+    cannot be it; testable: of each candidate, and (the last one) of the good end; tested: the
+    candidates that had a verdict.
     """
 
     def __init__(self, history: History, weights: Numbers | None = None) -> None:
         size = len(history)
         self.history = history
-        self.testable: Mask = np.ones(size, np.bool_)
+        self.testable: Mask = np.ones(size + 1, np.bool_)
+        self.tested: Mask = np.zeros(size, np.bool_)
         self._classes = history.signatures.copy()
         self._grouping: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None
         self._weights = np.ones(size) if weights is None else weights.astype(np.float64)
@@ -164,11 +168,14 @@ class Posterior:
         self._passes = np.zeros(size, np.int64)
         self.failed = self.passed = 0
         self._known: tuple[Numbers, Numbers, Numbers] | None = None
+        self._evidence = 0.0
 
     def record(self, point: int, failed: bool) -> None:
         """Take one run at a point (an index, or GOOD and below) into account."""
         self._known = None
         row = self.history.row(point)
+        if point > GOOD:
+            self.tested[point] = True
         if failed:
             self.failed += 1
             self._fails += row
@@ -178,7 +185,9 @@ class Posterior:
 
     def skip(self, point: int) -> None:
         """A point that cannot be tested; what only it would tell apart stays together."""
-        if point > GOOD and self.testable[point]:
+        if point == GOOD:
+            self.testable[GOOD] = False
+        elif point > GOOD and self.testable[point]:
             self.testable[point] = False
             self._grouping = None
             self._classes[self.history.row(point)] -= self.history.marks[point]
@@ -210,6 +219,14 @@ class Posterior:
         fails, passes = int(self._fails[candidate]), int(self._passes[candidate])
         return fails, passes, self.failed - fails, self.passed - passes
 
+    def no_culprit(self) -> float:
+        """How many times likelier what was seen is if all commits fail equally often than if one
+        of the candidates is the first bad commit: the logarithm.
+        """
+        self._computed()
+        beta, always = EVERYWHERE.parts(np.array([self.failed]), np.array([self.passed]))
+        return float(np.logaddexp(beta, always)[0]) - self._evidence
+
     def _computed(self) -> tuple[Numbers, Numbers, Numbers]:
         if self._known is None:
             kinds = self._fails * (self.passed + 1) + self._passes
@@ -222,6 +239,7 @@ class Posterior:
             with np.errstate(divide="ignore"):
                 log += np.log(self._weights)
             found = np.exp(log - log.max())
+            self._evidence = float(log.max() + np.log(found.sum() / self._weights.sum()))
             self._known = found / found.sum(), when_bad, when_good
         return self._known
 
@@ -243,18 +261,18 @@ class Posterior:
         """Whether no test can tell two candidates apart."""
         return bool(self._classes[one] == self._classes[other])
 
-    def best(self, costs: Numbers, allowed: float) -> int:
+    def best(self, costs: Numbers, allowed: float, near: float = 0.0) -> int:
         """The point whose test promises most for its cost.
 
         costs: seconds of a run at each point; the last one (costs[GOOD]) is the good end's;
-        allowed: the probability to be wrong at which the search ends.
+        allowed: the probability to be wrong at which the search ends; near: see choose().
         """
         probabilities, when_bad, when_good = self._computed()
         place, firsts = self._alike()
         together = np.zeros(len(probabilities))
         together[firsts] = np.bincount(place, probabilities)
         belief = Belief(together, when_bad, when_good, allowed)
-        return choose(self.history, self.testable, belief, costs)
+        return choose(self.history, self.testable, belief, costs, near)
 
 
 @dataclass(frozen=True)
@@ -292,20 +310,25 @@ class Belief:
         return best, Belief(weight, self.bad[best], self.good[best], self.allowed)
 
 
-def choose(history: History, testable: Mask, belief: Belief, costs: Numbers) -> int:
+def choose(
+    history: History, testable: Mask, belief: Belief, costs: Numbers, near: float = 0.0
+) -> int:
     """The testable point, or the good end, whose test promises most for its cost.
 
-    The candidates are taken in groups that follow one another, and points near each group
-    are looked at; where none of these promises a good part of what is to be known, all are.
+    testable: as Posterior has it; near: the cost counts among the tests only that promise at
+    least this part of what the best one does. The candidates are taken in groups that follow one
+    another, and points near each group are looked at; where none of these promises a good part of
+    what is to be known, all are.
     """
     groups, grouped = belief.grouped()
-    points = _points(history, testable, groups)
-    for some in (points, np.flatnonzero(testable)):
-        tried = np.append(some, GOOD)
+    points = _points(history, testable[:GOOD], groups)
+    for some in (points, np.flatnonzero(testable[:GOOD])):
+        tried = np.append(some, GOOD) if testable[GOOD] else some
         gains = promises(history, tried, groups, grouped)
         if gains.max() > WORTH * grouped.doubt * grouped.telling:
             break
-    return int(tried[(gains / costs[tried]).argmax()])
+    worth = np.where(gains >= near * gains.max(), gains / costs[tried], 0)
+    return int(tried[worth.argmax()])
 
 
 def _groups(probabilities: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -8,10 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from memdesc_tool.bisect import Bisection, Predicate, Question
+from memdesc_tool.bisectlog import Consensus, Log, Run, render
+from memdesc_tool.console import Progress
+from memdesc_tool.git import Git
+from memdesc_tool.history import GOOD, read_history
+from memdesc_tool.search import Verdict
 from tests.conftest import GitTree, Ran, Tool
 
 COMMITS = 12
@@ -116,6 +123,37 @@ def test_a_merged_branch_is_looked_into(tool: Tool, minitree: GitTree) -> None:
     assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'side~1')}"
 
 
+def test_a_culprit_whose_parent_fails_too_is_none(tool: Tool, minitree: GitTree) -> None:
+    """The good revision is the fix of something older, which a merge has lost again."""
+    (minitree.path / "state").write_text("broken\n")
+    older = minitree.commit("break it")
+    (minitree.path / "state").write_text("fine\n")
+    fix = minitree.commit("fix it")
+    minitree.git("checkout", "-q", "-b", "side", older)
+    (minitree.path / "other").write_text("1\n")
+    minitree.commit("harmless")
+    minitree.git("merge", "-q", "--no-ff", "-s", "ours", "-m", "merge the fix, and lose it", fix)
+    ran = bisect(tool, minitree, "--", script(minitree, "grep -q fine state"), good=fix, bad="side")
+    assert ran.status == 2
+    assert f"{older[:12]}, which a good revision contains, fails too: 4 of 4 runs" in ran.err
+
+
+def test_a_culprits_parent_is_run_where_it_is_no_candidate(tool: Tool, minitree: GitTree) -> None:
+    (minitree.path / "state").write_text("fine\n")
+    older = minitree.commit("older")
+    (minitree.path / "other").write_text("1\n")
+    good = minitree.commit("good")
+    minitree.git("checkout", "-q", "-b", "side", older)
+    (minitree.path / "state").write_text("broken\n")
+    culprit = minitree.commit("break it")
+    minitree.git("merge", "-q", "--no-ff", "-m", "merge", good)
+    ran = bisect(
+        tool, minitree, "--", script(minitree, "grep -q fine state"), good=good, bad="side"
+    )
+    assert last(ran) == f"first bad commit: {culprit}", ran.err
+    assert f"{older[:12]} 1 passed" in ran.out
+
+
 def test_what_cannot_be_tested_is_answered_by_a_set(tool: Tool, history: GitTree) -> None:
     predicate = script(history, "case $(cat number) in 7|8) exit 125;; esac; grep -q fine state")
     ran = bisect(tool, history, "--", predicate)
@@ -123,6 +161,15 @@ def test_what_cannot_be_tested_is_answered_by_a_set(tool: Tool, history: GitTree
     assert ran.status == 0
     assert lines[-4] == "first bad commit is one of:"
     assert lines[-3:] == [history.git("rev-parse", f"c{n}") for n in (7, 8, 9)]
+
+
+def test_a_commit_that_can_be_run_once_only_is_not_run_for_ever(
+    tool: Tool, history: GitTree
+) -> None:
+    """What the first run left in the worktree is in the way of the second."""
+    predicate = script(history, "mkdir b-$(cat number) || exit 125\ngrep -q fine state")
+    ran = bisect(tool, history, "--max-runs", "40", "--", predicate)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}", ran.err
 
 
 def test_the_culprits_revert_passes(tool: Tool, history: GitTree) -> None:
@@ -190,6 +237,45 @@ def test_a_killed_call_is_gone_on_with(tool: Tool, history: GitTree, tmp_path: P
     assert ran_file.read_text().split() == numbers, "a whole log is only shown again"
 
 
+@dataclass
+class Untested(Predicate):
+    """Nothing that is ever run."""
+
+    sought: str = ""
+    failing: tuple[str, ...] = ()
+
+
+def test_what_runs_cost_is_known_after_an_interruption(history: GitTree, tmp_path: Path) -> None:
+    """But a stored result has built nothing, and took no time."""
+    git = Git(history.path)
+    good, other, bad = (git.commit(tag) for tag in ("c1", "c6", "c12"))
+    question = Question(git, read_history(git, bad, [good], first_parent=False), (good,))
+    runs = (
+        Run(bad, Verdict.FAIL, 300.0), Run(bad, Verdict.FAIL, 2.0), Run(good, Verdict.PASS, 60.0),
+        Run(other, Verdict.PASS, 0.1, "(stored)"),
+    )  # fmt: skip
+    log = tmp_path / "bisect.log"
+    log.write_text(render(Log(runs, "exit status"), Consensus((), (), {})))
+    bisection = Bisection(question, Untested(), log, Progress())
+    bisection.replay(log)
+    assert len(bisection.runs) == 4
+    assert bisection.costs.here == GOOD
+    assert bisection.costs.repeats == [2.0]
+    assert bisection.costs.changes == [(11, 60.0)]
+
+
+def test_the_log_names_no_culprit_before_one_is_found(
+    tool: Tool, history: GitTree, tmp_path: Path
+) -> None:
+    predicate = script(history, "grep -q fine state")
+    ran = bisect(tool, history, "--max-runs", "4", "--", predicate)
+    assert ran.status == 1
+    assert "not found within 4 runs" in ran.out
+    log = next((tmp_path / "cache" / "logs").glob("bisect-*/bisect.log"))
+    assert "# run: " in log.read_text()
+    assert "first bad commit" not in log.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_checkout_ends_with_the_call(
     history: GitTree, tmp_path: Path, number: signal.Signals
@@ -232,6 +318,7 @@ def test_an_interrupted_checkout_ends_with_the_call(
         (("--good", "c1", "--case", "x", "--", "true"), "go with --suite"),
         (("--good", "c1", "--end-runs", "2", "--", "true"), "does not fail: it passed 2 times"),
         (("--good", "c1", "--", "false"), "fails too"),
+        (("--good", "c1", "--end-runs", "3", "--", "false"), "fails too: 3 of 3 runs"),
         (("--good", "c1", "--replay", "number", "--", "true"), "is no log of a bisection"),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 
 from memdesc_tool import usedfiles
 from memdesc_tool.bisectkernel import Wanted, failures, judge
+from memdesc_tool.cache import Cache
 from memdesc_tool.git import Git
-from memdesc_tool.results import Attempt, Outcome, Result
+from memdesc_tool.results import Attempt, Outcome, Result, key_of, open_store
 from memdesc_tool.results import Verdict as CaseVerdict
 from memdesc_tool.search import Verdict
 from tests.conftest import Ran, Tool
@@ -70,6 +71,44 @@ def test_each_failure_has_its_own_culprit(tool: Tool, mini: MiniKernel) -> None:
     assert culprit(bisect(tool, mini, every[0], "--any-failure")) == every[2]
 
 
+def test_the_failure_that_is_looked_for_outlives_an_interruption(
+    tool: Tool, mini: MiniKernel
+) -> None:
+    """Stopped when only the bad end has run: what failed there is not forgotten."""
+    number = FIXED.replace("42", "7")
+    every = commits(mini, FIXED, FIXED, number, number, number, number, RUDE, RUDE)
+    stopped = bisect(tool, mini, every[0], "--max-runs", "2")
+    assert stopped.status == 1
+    ran = bisect(tool, mini, every[0])
+    assert "2 runs are known already" in ran.err
+    assert "failure looked for: counting.greets" in ran.out
+    assert culprit(ran) == every[6]
+
+
+def test_a_log_of_gits_does_not_say_which_failure_is_looked_for(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    number = FIXED.replace("42", "7")
+    every = commits(mini, FIXED, FIXED, number, number, number, number, RUDE, RUDE)
+    log = tmp_path / "git.log"
+    log.write_text(f"git bisect start {every[7]} {every[0]}\ngit bisect bad {every[7]}\n"
+                   f"git bisect good {every[0]}\ngit bisect good {every[4]}\n")  # fmt: skip
+    ran = bisect(tool, mini, every[0], "--replay", log)
+    assert "failure looked for: counting.greets" in ran.out
+    assert culprit(ran) == every[6]
+
+
+def test_a_case_that_is_not_reported_is_refused_at_once(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    every = commits(mini, FIXED, RUDE)
+    ran = bisect(tool, mini, every[0], "--case", "count.*")
+    assert ran.status == 2
+    assert "--case count.*: the bad revision reports no such case" in ran.err
+    assert "counting.greets" in ran.err
+    assert mini.builds(tmp_path / "cache") == 1
+
+
 def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     every = commits(mini, FIXED, FIXED, BROKEN, BROKEN, RUDE, RUDE)
     ran = bisect(tool, mini, every[0])
@@ -94,7 +133,9 @@ def test_stored_results_are_taken_before_anything_is_built(
     assert mini.builds(tmp_path / "cache") - built <= 3 < int(runs[1])
 
 
-def test_a_commit_that_gives_the_same_kernel_is_not_run(tool: Tool, mini: MiniKernel) -> None:
+def test_a_commit_that_gives_the_same_kernel_is_not_run(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
     tree = mini.tree
     every = commits(mini, FIXED, RUDE)
     for number in range(6):
@@ -102,7 +143,11 @@ def test_a_commit_that_gives_the_same_kernel_is_not_run(tool: Tool, mini: MiniKe
         every.append(tree.commit(f"doc: {number}"))
     ran = bisect(tool, mini, every[0])
     assert culprit(ran) == every[1]
-    assert "gives the same kernel as" in ran.err
+    copied = ran.err.count("gives the same kernel as")
+    assert copied
+    with open_store(Cache(tmp_path / "cache").results) as store:
+        keys = {key_of(inputs) for inputs in store.inputs("kunit")}
+        assert sum(store.is_inherited(key) for key in keys) == copied, "its result is another's"
 
 
 def test_the_first_bad_patch_of_a_series(tool: Tool, mini: MiniKernel) -> None:

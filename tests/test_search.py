@@ -105,6 +105,49 @@ def test_commits_that_cannot_be_tested_are_answered_by_a_set(
     assert all(one == told[0] for one in told), "a test could have told them apart"
 
 
+@pytest.mark.parametrize("culprit", [0, 4, 7, 11])
+def test_what_can_be_tested_once_only_is_not_asked_for_ever(culprit: int) -> None:
+    """Its verdict counts: what the first run leaves behind may be in the way of a second one."""
+    search, seen = Search(line(12)), set()
+    for _ in range(100):
+        if (point := search.next()) is None:
+            break
+        verdict = Verdict.FAIL if point >= culprit else Verdict.PASS
+        search.record(point, Verdict.SKIP if point in seen else verdict)
+        seen.add(point)
+    assert search.next() is None
+    assert search.answer.candidates == (culprit,)
+
+
+def test_a_skip_now_and_then_is_an_accident() -> None:
+    search = Search(line(4))
+    for verdict in (Verdict.FAIL, Verdict.SKIP, Verdict.FAIL, Verdict.SKIP):
+        search.record(2, verdict)
+    assert search.posterior.testable[2]
+    search.record(2, Verdict.SKIP)
+    assert not search.posterior.testable[2]
+    assert search.tallies[2].fails == 2
+
+
+def test_a_bad_end_that_passed_and_cannot_be_tested_any_more_is_refused() -> None:
+    search = Search(line(4))
+    search.record(3, Verdict.PASS)
+    search.record(3, Verdict.SKIP)
+    with pytest.raises(UserError, match="the bad revision 3 cannot be tested"):
+        search.record(3, Verdict.SKIP)
+
+
+def test_what_is_left_is_what_the_verdicts_leave() -> None:
+    search = Search(line(16))
+    assert search.left == 16
+    search.record(15, Verdict.FAIL)
+    search.record(7, Verdict.FAIL)
+    search.record(3, Verdict.PASS)
+    assert search.left == 4
+    search.record(7, Verdict.PASS)
+    assert search.left > 4
+
+
 def test_plain_search_takes_what_git_takes() -> None:
     """Between the ends, log2 of the candidates; then the check."""
     search = Search(line(1024))
@@ -120,6 +163,15 @@ def test_simulated_histories(p: float) -> None:
     figures = bisectbench.figures(outcomes)
     assert figures.right >= 0.95
     assert figures.median <= {1.0: 13, 0.5: 44.5, 0.3: 79}[p]
+
+
+@pytest.mark.parametrize(("commits", "number"), [(30, 9), (300, 7)])
+def test_cheap_runs_are_not_taken_for_good_ones(commits: int, number: int) -> None:
+    """Found by simulating how long a run takes: the built commit and its neighbours were run."""
+    trial = make_trial(Setting(commits, 1.0, 0.0), number)
+    outcome = bisectbench.ours(trial, rebuild=24)
+    assert outcome.right
+    assert outcome.runs <= math.log2(commits) + 8
 
 
 def test_a_test_that_tells_little_is_not_made_for_ever() -> None:
@@ -172,6 +224,43 @@ def test_a_good_end_that_fails_is_refused() -> None:
     with pytest.raises(UserError, match="fails too: 4 of 4"):
         while (point := search.next()) is not None:
             search.record(point, Verdict.FAIL)
+
+
+def test_a_good_end_that_fails_in_few_runs_is_refused() -> None:
+    """Fewer runs than make it sure otherwise, but all that there are to be."""
+    search = Search(line(4), end_runs=3)
+    with pytest.raises(UserError, match="fails too: 3 of 3"):
+        for _ in range(100):
+            search.record(search.next() or 0, Verdict.FAIL)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.5, 120), (0.2, 1500), (0.05, 2000)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_failure_that_no_commit_makes_is_refused(rate: float, most: int, seed: int) -> None:
+    """It happens as often wherever it is run, so no culprit is ever likely enough."""
+    random_ = random.Random(seed)
+    search = Search(line(30))
+    with pytest.raises(UserError, match=r"nothing to do with|fails too"):
+        for _ in range(most + 1):
+            point = search.next()
+            assert point is not None, "a commit was named"
+            failed = random_.random() < rate
+            search.record(point, Verdict.FAIL if failed else Verdict.PASS)
+
+
+def test_a_fluke_of_the_culprits_parent_is_no_end_of_the_search() -> None:
+    """The parent is no candidate, and the bad end has been run often already."""
+    search = Search(line(4), outside=((GOOD - 1,), (), (), ()))
+    for number in range(300):
+        search.record(3, Verdict.FAIL if number % 2 else Verdict.PASS)
+        search.record(0, Verdict.FAIL if number % 2 else Verdict.PASS)
+        search.record(GOOD, Verdict.PASS)
+    assert search.next() == GOOD - 1
+    search.record(GOOD - 1, Verdict.FAIL)
+    while (point := search.next()) is not None:
+        assert point == GOOD - 1
+        search.record(point, Verdict.PASS)
+    assert search.answer.candidates == (0,)
 
 
 @pytest.mark.parametrize(("point", "end"), [(3, "bad"), (GOOD, "good")])
