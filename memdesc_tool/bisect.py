@@ -231,7 +231,7 @@ class Bisection:
                  question.history.commits[-1], *question.grounds]  # fmt: skip
         consensus = Consensus(tuple(start), tuple(self._consensus()), self.subjects,
                               tuple(culprit_lines(found)) if found else ())  # fmt: skip
-        write_atomic(self.log, bisectlog.render(log, consensus).encode())
+        write_atomic(self.log, bisectlog.render(log, consensus).encode(errors="surrogateescape"))
 
     def _consensus(self) -> Iterable[tuple[Verdict, str]]:
         """A verdict for each commit that was run, as it follows from the answer so far."""

@@ -80,7 +80,7 @@ def render(log: Log, consensus: Consensus) -> str:
 def read(path: Path) -> Log:
     """A log of ours, or one of git's own: then each verdict is one run. Raises UserError."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     runs = [

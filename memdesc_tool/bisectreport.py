@@ -89,7 +89,8 @@ def mail(bisection: Bisection, found: Found, context: Context, source: Path | No
     lines += [f"  {line}" for line in observations(found, context.git)]
     if len(found.culprits) == 1 and context.published:
         lines += ["", f'Fixes: {culprit[:12]} ("{subject}")']
-    lines += ["", "Log (git bisect replay reads it):", "", found.log.read_text(encoding="utf-8")]
+    lines += ["", "Log (git bisect replay reads it):", "",
+              found.log.read_text(encoding="utf-8", errors="surrogateescape")]  # fmt: skip
     return "\n".join(lines)
 
 

@@ -95,6 +95,39 @@ def test_finds_a_failure_that_does_not_always_happen(
     assert "does not always happen" in ran.out
 
 
+def odd_commit(tree: GitTree, message: bytes, author: bytes) -> None:
+    """A commit of all that is there, its message and author byte for byte as they are given."""
+    tree.git("add", "-A")
+    made = (
+        f"tree {tree.git('write-tree')}\nparent {tree.git('rev-parse', 'HEAD')}\nauthor ".encode()
+        + author + b" <dev@example.org> 1700000000 +0000\n"
+        b"committer A <a@example.org> 1700000000 +0000\n\n" + message
+    )  # fmt: skip
+    raw = tree.path.parent / "raw commit"
+    raw.write_bytes(made)
+    tree.git("reset", "-q", "--hard", tree.git("hash-object", "-t", "commit", "-w", str(raw)))
+
+
+def test_subjects_and_authors_are_bytes(tool: Tool, history: GitTree) -> None:
+    """Latin-1, a line end that git knows not of, and what would be an emoji on a terminal."""
+    history.git("checkout", "-q", "--force", "main")
+    (history.path / "odd").write_text("on\n")
+    odd_commit(history, b"mm:lock:bug: caf\xe9\x0c# sought: hang", b"J\xe9r\xf4me")
+    (history.path / "number").write_text("14\n")
+    history.commit("step 14")
+    command = ["--", "sh", "-c", "! test -e odd"]
+    ran = bisect(tool, history, *command, bad="main")
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'main~1')}", ran.err
+    assert "mm:lock:bug: caf\\udce9\\x0c# sought" in ran.err
+    assert "mm:lock:bug: caf\\udce9\\x0c# sought" in ran.out
+    assert b"caf\xe9" in log_of(ran).read_bytes()
+    report = log_of(ran).with_name("report.txt").read_bytes()
+    assert b"To: J\xe9r\xf4me <dev@example.org>" in report
+    assert b'("mm:lock:bug: caf\xe9' in report
+    again = bisect(tool, history, *command, bad="main")
+    assert again.out == ran.out
+
+
 def test_a_merged_branch_is_looked_into(tool: Tool, minitree: GitTree) -> None:
     minitree.git("checkout", "-q", "-b", "side")
     for number in range(4):

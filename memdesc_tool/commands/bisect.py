@@ -23,7 +23,7 @@ from memdesc_tool.commands.bisectoptions import Options, bisect_options
 from memdesc_tool.commands.common import resolve_base
 from memdesc_tool.console import err, interactive, out
 from memdesc_tool.context import Context
-from memdesc_tool.errors import ExitStatus, UserError
+from memdesc_tool.errors import ExitStatus, UserError, one_line
 from memdesc_tool.git import Git
 from memdesc_tool.history import merge_bases, read_history
 from memdesc_tool.project import find_project
@@ -162,7 +162,7 @@ def _tell(run: Run, left: int, subject: str) -> None:
     detail = f" ({run.detail})" if run.detail else ""
     err.print(
         f"{run.verdict.value:4} {run.commit[:12]} {run.seconds:6.1f} s  {left:4} left "
-        f" {subject[:60]}{detail}",
+        f" {one_line(subject[:60] + detail)}",
         markup=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -177,10 +177,8 @@ def _finish(
 ) -> None:
     """Write the report and print the answer; its last line says which commit it is."""
     git = workspace.scratch
-    for line in bisectreport.observations(found, git):
-        out.print(line, markup=False)
-    for line in bisectreport.summary(found):
-        out.print(line, markup=False)
+    for line in (*bisectreport.observations(found, git), *bisectreport.summary(found)):
+        out.print(one_line(line), markup=False)
     if not found.whole:
         runs = len(found.runs)
         out.print(f"not found within {runs} runs; likeliest:", markup=False)
