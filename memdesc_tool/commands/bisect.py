@@ -51,10 +51,11 @@ class Ends:
 def bisect_command(click_context: click.Context, /, **kwargs: object) -> None:
     """Find the first commit between --good and --bad at which CMD, or a KUnit suite, fails.
 
-    CMD's exit status means what it means to `git bisect run`: 0 good, 125 cannot be tested,
-    1 to 127 bad; 128 and above, or a signal, is no verdict. It runs in a worktree of the tool's
-    own. A failure that does not always happen is found, too. What is interrupted goes on where
-    it stopped when the same command is given again.
+    CMD's exit status means what it means to `git bisect run`: 0 good, 125 cannot be tested, 1 to
+    127 bad; 128 and above, or a signal, is no verdict. It runs at the top of a worktree of ours.
+    A script that the bad revision has is run as each commit has it; another one is yours and the
+    same at each; other words are left as they are. A failure that does not always happen is
+    found, too. What is interrupted goes on where it stopped when the same command is given again.
     """
     options = Options(**kwargs)  # type: ignore[arg-type]
     context: Context = click_context.obj
@@ -70,7 +71,7 @@ def _bisect(context: Context, options: Options) -> bool:
         ends = _ends(context, options, base, workspace, stack)
         question = _question(options, workspace, ends)
         logs = context.cache.logs / f"bisect-{_key(options, base, ends)[:16]}"
-        with _predicate(context, options, workspace, logs, ends) as predicate:
+        with _predicate(context, options, workspace, logs, base) as predicate:
             bisection = Bisection(question, predicate, logs / "bisect.log", context.progress)
             bisection.told = lambda run, left: _tell(run, left, bisection.subjects[run.commit])
             _resume(bisection, options)
@@ -115,13 +116,13 @@ def _key(options: Options, base: Base, ends: Ends) -> str:
 
 @contextmanager
 def _predicate(
-    context: Context, options: Options, workspace: Workspace, logs: Path, ends: Ends
+    context: Context, options: Options, workspace: Workspace, logs: Path, base: Base
 ) -> Iterator[Predicate]:
     if not options.suite:
-        here = Path.cwd()
-        git = Git(Path(options.tree_spec or here).expanduser())
-        argv = find_command(options.command, git, ends.bad, here)
-        yield CommandPredicate(workspace, argv, logs, context.progress, options.timeout,
+        command = find_command(options.command, base.repository, base.commit, Path.cwd())
+        if command.own and command.argv != options.command:
+            context.progress.note(f"no script of the commits', the same at each: {command.own}")
+        yield CommandPredicate(workspace, command, logs, context.progress, options.timeout,
                                options.any_failure)  # fmt: skip
         return
     with open_store(context.cache.results) as store:
