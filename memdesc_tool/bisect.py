@@ -17,7 +17,7 @@ from memdesc_tool.bisectcost import Costs
 from memdesc_tool.bisectlog import Consensus, Log, Run
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.errors import InfraError
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.history import GOOD, History
 from memdesc_tool.posterior import Numbers
@@ -120,6 +120,7 @@ class Bisection:
     progress: Progress
     told: Callable[[Run, int], None] = lambda _run, _left: None
     runs: list[Run] = field(default_factory=list)
+    reverts: list[Run] = field(default_factory=list)
     same: dict[str, None] = field(default_factory=dict)
     subjects: dict[str, str] = field(default_factory=dict)
 
@@ -135,6 +136,7 @@ class Bisection:
         """Take the runs of a log into account that are about commits of this question."""
         log = bisectlog.read(path)
         self.predicate.sought = log.sought
+        self.reverts = list(log.reverts)
         for run in log.runs:
             status, out, _ = self.question.git.attempt("rev-parse", "--verify", "--quiet",
                                                        f"{run.commit}^{{commit}}")  # fmt: skip
@@ -193,6 +195,19 @@ class Bisection:
                 self.progress.note(f"{error.message}: tried again")
         raise AssertionError("the loop returns or raises")
 
+    def test_revert(self, commit: str, number: int, found: Found) -> Run:
+        """The number-th run of a revert of the culprit: that of the log, or a new one."""
+        known = [run for run in self.reverts if run.commit == commit]
+        if number < len(known):
+            return known[number]
+        started = time.monotonic()
+        tested = self.test(commit, number)
+        run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
+        self.reverts.append(run)
+        self.save(found)
+        self.told(run, self.left)
+        return run
+
     @property
     def left(self) -> int:
         """How many candidates could still be the first bad commit, as far as 1 % matters."""
@@ -224,8 +239,8 @@ class Bisection:
     def save(self, found: Found | None = None) -> None:
         """Write the log, all or nothing."""
         question = self.question
-        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same))
-        for commit in {run.commit for run in self.runs} - self.subjects.keys():
+        log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same), tuple(self.reverts))
+        for commit in {run.commit for run in (*log.runs, *log.reverts)} - self.subjects.keys():
             self.subjects[commit] = question.git.subject(commit)
         start = [*(["--first-parent"] if question.first_parent else []),
                  question.history.commits[-1], *question.grounds]  # fmt: skip
@@ -272,20 +287,34 @@ def reverted(workspace: Workspace, bad: str, culprit: str) -> str | None:
 def check_revert(bisection: Bisection, workspace: Workspace, found: Found) -> Found:
     """Test the culprit's revert on top of bad as often as the confidence asks.
 
-    Raises UserError where there are several culprits.
+    Where that cannot be done, the result says why.
     """
     if len(found.culprits) != 1:
-        raise UserError("--revert-check needs one culprit, and there are several")
-    bad = bisection.question.history.commits[-1]
-    commit = reverted(workspace, bad, found.culprits[0])
+        return _unchecked(found, "there are several culprits")
+    try:
+        return _check_revert(bisection, workspace, found)
+    except InfraError as error:
+        return _unchecked(found, error.message)
+
+
+def _check_revert(bisection: Bisection, workspace: Workspace, found: Found) -> Found:
+    if not workspace.scratch.run("rev-parse", f"{found.culprits[0]}^@"):
+        return _unchecked(found, "the culprit has no parent")
+    commit = reverted(workspace, bisection.question.history.commits[-1], found.culprits[0])
     if commit is None:
-        return replace(found, reverted="it does not revert on top of bad without conflicts")
+        return _unchecked(found, "it does not revert on top of bad without conflicts")
     fails, passes, *_ = bisection.search.posterior.counts(found.answer.candidates[-1])
     wanted = bisection.search.passes_wanted(fails, passes)
     for number in range(wanted):
-        tested = bisection.test(commit, number)
-        if tested.verdict is not Verdict.PASS:
-            how = f"{tested.verdict.value} ({tested.detail})"
-            return replace(found, reverted=f"bad with it reverted: {how}", revert_good=False)
+        run = bisection.test_revert(commit, number, found)
+        if run.verdict is Verdict.SKIP:
+            return _unchecked(found, f"bad with it reverted cannot be tested: {run.detail}")
+        if run.verdict is Verdict.FAIL:
+            says = f"bad with it reverted fails, too ({run.detail})"
+            return replace(found, reverted=says, revert_good=False)
     times = "once" if wanted == 1 else f"{wanted} times"
     return replace(found, reverted=f"bad with it reverted passes ({times})")
+
+
+def _unchecked(found: Found, why: str) -> Found:
+    return replace(found, reverted=f"the revert was not checked: {why}")

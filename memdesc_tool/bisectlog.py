@@ -5,6 +5,8 @@ from the answer so far: where a failure does not always happen, git could not ma
 both verdicts on one commit. Every single run is in a comment, which git passes over:
 
     # run: <commit> pass 12.5 what was seen
+
+and so is every run of the culprit's revert, as `# revert: ...`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 from memdesc_tool.errors import UserError, one_line
 from memdesc_tool.search import Verdict
 
-_RUN = re.compile(r"# run: ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
+_RUN = re.compile(r"# (run|revert): ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
 _FACT = re.compile(r"# (sought|same): (.*)")
 _GIT = re.compile(r"git[ -]bisect (good|bad|skip|old|new) (.*)")
 _WORDS = {"good": Verdict.PASS, "old": Verdict.PASS, "bad": Verdict.FAIL, "new": Verdict.FAIL,
@@ -40,12 +42,14 @@ class Log:
     """What a log says.
 
     runs: in order; sought: the kind of failure that is looked for, empty for any; same: commits
-    whose kernel is their parent's, so that they cannot be the first bad one.
+    whose kernel is their parent's, so that they cannot be the first bad one; reverts: runs of
+    the culprit's revert on top of bad.
     """
 
     runs: tuple[Run, ...] = ()
     sought: str = ""
     same: tuple[str, ...] = ()
+    reverts: tuple[Run, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,7 @@ class Consensus:
 
 def render(log: Log, consensus: Consensus) -> str:
     """The text of the log; reading it gives the log again."""
-    lines = [f"# run: {run.commit} {run.verdict.value} {run.seconds:.1f} {one_line(run.detail)}"
-             .rstrip() for run in log.runs]  # fmt: skip
+    lines = [*_run_lines("run", log.runs), *_run_lines("revert", log.reverts)]
     if log.sought:
         lines.append(f"# sought: {one_line(log.sought)}")
     lines += [f"# same: {commit}" for commit in log.same]
@@ -77,22 +80,31 @@ def render(log: Log, consensus: Consensus) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _run_lines(kind: str, runs: Iterable[Run]) -> Iterator[str]:
+    for run in runs:
+        detail = one_line(run.detail)
+        yield f"# {kind}: {run.commit} {run.verdict.value} {run.seconds:.1f} {detail}".rstrip()
+
+
 def read(path: Path) -> Log:
     """A log of ours, or one of git's own: then each verdict is one run. Raises UserError."""
     try:
         lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    runs = [
-        Run(found[1], Verdict(found[2]), float(found[3]), found[4] or "")
+    every = [
+        (found[1], Run(found[2], Verdict(found[3]), float(found[4]), found[5] or ""))
         for line in lines
         if (found := _RUN.fullmatch(line))
     ]
+    runs = [run for kind, run in every if kind == "run"]
+    reverts = tuple(run for kind, run in every if kind == "revert")
     facts = [(found[1], found[2]) for line in lines if (found := _FACT.fullmatch(line))]
     if not runs:
         runs = list(_git_runs(lines, path))
     sought = next((value for name, value in facts if name == "sought"), "")
-    return Log(tuple(runs), sought, tuple(value for name, value in facts if name == "same"))
+    same = tuple(value for name, value in facts if name == "same")
+    return Log(tuple(runs), sought, same, reverts)
 
 
 def _git_runs(lines: Iterable[str], path: Path) -> Iterator[Run]:

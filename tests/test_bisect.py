@@ -226,6 +226,88 @@ def test_a_script_of_the_tree_is_run_as_each_commit_has_it(tool: Tool, history: 
     assert "sub/check.sh is not there in the good revision" in ran.err
 
 
+@pytest.fixture
+def flagged(history: GitTree) -> GitTree:
+    """Ten more commits, of which main~2 adds the file flag and can be reverted."""
+    history.git("checkout", "-q", "--force", "main")
+    for number in range(13, 17):
+        (history.path / f"file {number}").write_text(f"{number}\n")
+        if number == 14:
+            (history.path / "flag").write_text("on\n")
+        history.commit(f"step {number}")
+    return history
+
+
+REVERTED = 'test -e "file 16" && ! test -e flag && '
+
+
+@pytest.mark.parametrize(
+    ("predicate", "says", "status"),
+    [
+        (REVERTED + "exit 1; ! test -e flag", "bad with it reverted fails, too (exit status 1)", 1),
+        (REVERTED + "exit 125; ! test -e flag",
+         "the revert was not checked: bad with it reverted cannot be tested: exit status 125", 0),
+        (REVERTED + "exit 128; ! test -e flag", "the revert was not checked: sh ended with exit"
+         " status 128", 0),
+        ('test -e "file 13" && ! test -e "file 15" && exit 125; ! test -e flag',
+         "the revert was not checked: there are several culprits", 0),
+        ("grep -q fine state", "the revert was not checked: it does not revert on top", 0),
+    ],
+)  # fmt: skip
+def test_the_answer_is_there_whatever_its_revert_comes_to(
+    tool: Tool, flagged: GitTree, predicate: str, says: str, status: int
+) -> None:
+    ran = bisect(tool, flagged, "--revert-check", "--", "sh", "-c", predicate, bad="main")
+    assert ran.status == status, ran.err
+    assert re.search(r"^first bad commit", ran.out, re.MULTILINE)
+    assert says in ran.out
+    assert says in log_of(ran).with_name("report.txt").read_text()
+
+
+def test_a_culprit_without_a_parent_is_found(tool: Tool, flagged: GitTree) -> None:
+    flagged.git("checkout", "-q", "--orphan", "other")
+    flagged.git("rm", "-rqf", ".")
+    (flagged.path / "bug").write_text("bug\n")
+    root = flagged.commit("another root")
+    flagged.git("checkout", "-q", "main")
+    flagged.git("merge", "-q", "--allow-unrelated-histories", "-m", "merge other", "other")
+    ran = bisect(tool, flagged, "--revert-check", "--", "sh", "-c", "! test -e bug", bad="main")
+    assert last(ran) == f"first bad commit: {root}", ran.err
+    assert "the revert was not checked: the culprit has no parent" in ran.out
+
+
+def test_the_answer_outlives_a_killed_revert_check(
+    tool: Tool, flagged: GitTree, tmp_path: Path
+) -> None:
+    """It is in the report before its revert is run, and what has run of that is not run again."""
+    reverts, first = tmp_path / "reverts", tmp_path / "first"
+    os.mkfifo(first)
+    predicate = script(
+        flagged,
+        f'if test -e "file 16" && ! test -e flag; then echo >>"{reverts}"\n'
+        f'test "$(wc -l <"{reverts}")" = 1 && {{ echo >"{first}"; exec sleep 600; }}\nfi\n'
+        "! test -e flag",
+    )
+    command = ["bisect", "--repo", str(flagged.path), "--good", "c12", "--bad", "main",
+               "--revert-check", "--", str(predicate)]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memdesc_tool.cli", *command],
+        env={**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path / "cache")},
+        stderr=subprocess.DEVNULL,
+    )
+    first.read_text()  # opened for reading, it waits for the first run of the revert
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    culprit = flagged.git("rev-parse", "main~2")
+    report = next((tmp_path / "cache" / "logs").glob("bisect-*/report.txt"))
+    assert f"first bad commit: {culprit}" in report.read_text()
+    for _ in range(2):
+        ran = tool(*command)
+        assert last(ran) == f"first bad commit: {culprit}", ran.err
+        assert "bad with it reverted passes (once)" in ran.out
+        assert len(reverts.read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("end", ["exit 128", "kill -SEGV $$"])
 def test_an_abort_or_a_signal_is_no_verdict(tool: Tool, history: GitTree, end: str) -> None:
     """Between the ends, wherever it looks first: that depends on how long the runs took."""

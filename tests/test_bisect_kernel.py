@@ -117,6 +117,15 @@ def test_the_first_bad_patch_of_a_series(tool: Tool, mini: MiniKernel) -> None:
     )
 
 
+def test_the_revert_of_a_culprit_is_run(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, FIXED, FIXED, RUDE)
+    (mini.tree.path / "README").write_text("read\n")
+    mini.tree.commit("doc: read")
+    ran = bisect(tool, mini, every[0], "--revert-check")
+    assert culprit(ran) == every[2]
+    assert "bad with it reverted passes (once)" in ran.out
+
+
 def attempt(outcome: Outcome = Outcome.RAN, **cases: CaseVerdict) -> Attempt:
     results = tuple(Result(name.replace("__", "."), verdict) for name, verdict in cases.items())
     return Attempt(outcome, results, 0, 0, "")

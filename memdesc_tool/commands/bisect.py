@@ -75,11 +75,7 @@ def _bisect(context: Context, options: Options) -> bool:
             bisection = Bisection(question, predicate, logs / "bisect.log", context.progress)
             bisection.told = lambda run, left: _tell(run, left, bisection.subjects[run.commit])
             _resume(bisection, options)
-            found = bisection.run()
-            if found.whole and options.revert_check:
-                found = bisect.check_revert(bisection, workspace, found)
-            bisection.save(found)
-            _finish(bisection, found, options, workspace, ends, base)
+            found = _conclude(bisection, bisection.run(), options, workspace, ends, base)
     return found.whole and found.revert_good
 
 
@@ -168,37 +164,60 @@ def _tell(run: Run, left: int, subject: str) -> None:
     )  # fmt: skip
 
 
-def _finish(
+def _conclude(
     bisection: Bisection,
     found: Found,
     options: Options,
     workspace: Workspace,
     ends: Ends,
     base: Base,
-) -> None:
-    """Write the report and print the answer; its last line says which commit it is."""
-    git = workspace.scratch
-    for line in (*bisectreport.observations(found, git), *bisectreport.summary(found)):
-        out.print(one_line(line), markup=False)
+) -> Found:
+    """Write the answer, check its revert, and print it; the last line says which commit it is."""
+    bisection.save(found)
     if not found.whole:
-        runs = len(found.runs)
-        out.print(f"not found within {runs} runs; likeliest:", markup=False)
+        _print(found, workspace.scratch)
+        out.print(f"not found within {len(found.runs)} runs; likeliest:", markup=False)
         out.print("\n".join(found.culprits), markup=False)
-        return
-    source = workspace.checkout(found.culprits[-1]) if options.suite else workspace.root / "bisect"
-    named = found.sought if options.suite else ""
-    where = bisectreport.Context(
-        git, named or shlex.join(options.command) or str(options.suite),
-        _reproducer(options, found), ends.bad_name, base.users and not options.series,
-    )  # fmt: skip
-    report = options.report or bisection.log.with_name("report.txt")
-    text = bisectreport.mail(bisection, found, where, source)
-    write_atomic(report, text.encode(errors="surrogateescape"))
+        return found
+    report = _write_report(bisection, found, options, workspace, ends, base)
+    if options.revert_check:
+        said = " ".join(bisect.culprit_lines(found))
+        bisection.progress.note(f"{said} (report: {report}); its revert is checked")
+        found = bisect.check_revert(bisection, workspace, found)
+        report = _write_report(bisection, found, options, workspace, ends, base)
+    _print(found, workspace.scratch)
     out.print(f"report: {report}", markup=False)
     if interactive():
         out.print()
     for line in bisect.culprit_lines(found):
         out.print(line, markup=False)
+    return found
+
+
+def _print(found: Found, git: Git) -> None:
+    for line in (*bisectreport.observations(found, git), *bisectreport.summary(found)):
+        out.print(one_line(line), markup=False)
+
+
+def _write_report(
+    bisection: Bisection,
+    found: Found,
+    options: Options,
+    workspace: Workspace,
+    ends: Ends,
+    base: Base,
+) -> Path:
+    """Write the report for a mail; where it is."""
+    source = workspace.checkout(found.culprits[-1]) if options.suite else workspace.root / "bisect"
+    named = found.sought if options.suite else ""
+    where = bisectreport.Context(
+        workspace.scratch, named or shlex.join(options.command) or str(options.suite),
+        _reproducer(options, found), ends.bad_name, base.users and not options.series,
+    )  # fmt: skip
+    report = options.report or bisection.log.with_name("report.txt")
+    text = bisectreport.mail(bisection, found, where, source)
+    write_atomic(report, text.encode(errors="surrogateescape"))
+    return report
 
 
 def _reproducer(options: Options, found: Found) -> str:
