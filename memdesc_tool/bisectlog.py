@@ -71,7 +71,8 @@ def render(log: Log, consensus: Consensus) -> str:
     if log.sought:
         lines.append(f"# sought: {one_line(log.sought)}")
     lines += [f"# same: {commit}" for commit in log.same]
-    lines.append(shlex.join(["git", "bisect", "start", *consensus.start]))
+    # git reads no argument of this line that is not in quotes
+    lines.append(" ".join(["git bisect start", *(f"'{word}'" for word in consensus.start)]))
     for verdict, commit in consensus.verdicts:
         word = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.SKIP: "skip"}[verdict]
         lines.append(f"# {word}: [{commit}] {consensus.subjects.get(commit, '')}".rstrip())

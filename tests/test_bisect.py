@@ -51,6 +51,13 @@ def log_of(ran: Ran) -> Path:
     return Path(found[1]).with_name("bisect.log")
 
 
+def replayed(ran: Ran, tree: GitTree) -> str:
+    """What git says when it has read the log."""
+    said = tree.git("bisect", "replay", str(log_of(ran)))
+    tree.git("bisect", "reset")
+    return said
+
+
 def test_finds_the_first_bad_commit_and_touches_nothing(tool: Tool, history: GitTree) -> None:
     before = history.state()
     ran = bisect(tool, history, "--", script(history, "grep -q fine state"))
@@ -65,8 +72,7 @@ def test_finds_the_first_bad_commit_and_touches_nothing(tool: Tool, history: Git
 def test_git_replays_the_log(tool: Tool, history: GitTree) -> None:
     ran = bisect(tool, history, "--", script(history, "grep -q fine state"))
     history.git("checkout", "-q", "--force", "main")
-    out = history.git("bisect", "replay", str(log_of(ran)))
-    assert f"{history.git('rev-parse', 'c8')} is the first bad commit" in out
+    assert f"{history.git('rev-parse', 'c8')} is the first bad commit" in replayed(ran, history)
 
 
 def test_goes_on_from_a_log_of_gits(tool: Tool, history: GitTree, tmp_path: Path) -> None:
@@ -143,8 +149,10 @@ def test_a_merged_branch_is_looked_into(tool: Tool, minitree: GitTree) -> None:
     predicate = script(minitree, "! grep -q broken side")
     ran = bisect(tool, minitree, "--", predicate, good="main~6", bad="main")
     assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'side~1')}", ran.err
+    assert f"{minitree.git('rev-parse', 'side~1')} is the first bad" in replayed(ran, minitree)
     ran = bisect(tool, minitree, "--first-parent", "--", predicate, good="main~6", bad="main")
     assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'main~1')}"
+    assert f"{minitree.git('rev-parse', 'main~1')} is the first bad" in replayed(ran, minitree)
     ran = bisect(tool, minitree, "--", predicate, good="main~2", bad="side")
     assert last(ran) == f"first bad commit: {minitree.git('rev-parse', 'side~1')}"
 
