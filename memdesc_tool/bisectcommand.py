@@ -8,6 +8,7 @@ nothing otherwise.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -50,6 +51,11 @@ class Command:
     argv: tuple[str, ...]
     inside: str = ""
     own: Path | None = None
+
+    @property
+    def digest(self) -> str:
+        """Stands for what is in the user's own script; empty where there is none."""
+        return hashlib.sha256(self.own.read_bytes()).hexdigest() if self.own else ""
 
     def lacks(self, worktree: Path) -> str:
         """Why the script of the tree cannot be run as the worktree has it; empty: it can."""

@@ -339,6 +339,14 @@ def test_a_hang_is_the_failure_where_the_bad_end_hangs(tool: Tool, history: GitT
     assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
 
 
+def test_another_script_is_another_question(tool: Tool, history: GitTree) -> None:
+    """What is in the user's own script is what is run."""
+    predicate = script(history, "test $(cat number) -lt 8")
+    assert last(bisect(tool, history, "--", predicate)).endswith(history.git("rev-parse", "c8"))
+    script(history, "test $(cat number) -lt 5")
+    assert last(bisect(tool, history, "--", predicate)).endswith(history.git("rev-parse", "c5"))
+
+
 def test_a_killed_call_is_gone_on_with(tool: Tool, history: GitTree, tmp_path: Path) -> None:
     """kill -9 in the fourth run: the same command does not run the first three again."""
     ran_file, fourth = tmp_path / "ran", tmp_path / "fourth"

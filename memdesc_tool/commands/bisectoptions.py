@@ -48,10 +48,9 @@ class Options:
         return self.rev if self.series else self.bad
 
     @property
-    def what_is_run(self) -> tuple[object, ...]:
-        """What tells one question from another besides the revisions."""
-        return (self.suite, self.case, self.any_failure, self.arch, self.overlay,
-                self.kunitconfigs, self.timeout, self.command)  # fmt: skip
+    def what_is_asked(self) -> tuple[object, ...]:
+        """What tells one question from another besides the revisions and what is run."""
+        return (self.case, self.any_failure, self.overlay, self.timeout)
 
     def check(self) -> None:
         """Raise UserError for options that do not go together."""
