@@ -17,7 +17,7 @@ from memdesc_tool.bisectcost import Costs
 from memdesc_tool.bisectlog import Consensus, Log, Run
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import InfraError
+from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.history import GOOD, History
 from memdesc_tool.posterior import Numbers
@@ -145,6 +145,16 @@ class Bisection:
         for commit in log.same:
             self._exclude(commit)
 
+    def skip(self, commit: str) -> None:
+        """Take a commit for one that cannot be tested. Raises UserError where it is no point."""
+        if self.question.point(commit) is None:
+            raise UserError(
+                f"--skip {commit[:12]}: it is not between the good and the bad revision"
+            )
+        skipped = {run.commit for run in self.runs if run.verdict is Verdict.SKIP}
+        if commit not in skipped:
+            self._record(Run(commit, Verdict.SKIP, 0.0, "--skip"))
+
     def run(self) -> Found:
         """Search until the answer is final. Raises UserError, InfraError."""
         prepared = False
@@ -191,6 +201,9 @@ class Bisection:
                 return self.predicate.test(commit, number, label, end=end)
             except InfraError as error:
                 if attempt == TRIES:
+                    if not end:
+                        over = f"--skip {commit[:12]} passes over this commit"
+                        error.hint = f"{error.hint}; {over}" if error.hint else over
                     raise
                 self.progress.note(f"{error.message}: tried again")
         raise AssertionError("the loop returns or raises")

@@ -81,6 +81,18 @@ def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     assert ran.out.splitlines()[-4:] == ["first bad commit is one of:", *every[2:5]]
 
 
+def test_a_kernel_that_never_says_a_word_can_be_passed_over(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, FIXED, FIXED, "exit 1\n" + FIXED, RUDE, RUDE)
+    ran = bisect(tool, mini, every[0])
+    assert ran.status == 3
+    assert f"--skip {every[2][:12]} passes over this commit" in ran.err.splitlines()[-1]
+    ran = bisect(tool, mini, every[0], "--skip", every[2][:12])
+    assert ran.out.splitlines()[-3:] == ["first bad commit is one of:", *every[2:4]], ran.err
+    ran = bisect(tool, mini, every[0], "--skip", "main")
+    assert ran.status == 2
+    assert "is not between good and bad" in ran.err
+
+
 def test_stored_results_are_taken_before_anything_is_built(
     tool: Tool, mini: MiniKernel, tmp_path: Path
 ) -> None:

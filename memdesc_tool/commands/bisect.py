@@ -74,6 +74,8 @@ def _bisect(context: Context, options: Options) -> bool:
             bisection = Bisection(question, predicate, logs / "bisect.log", context.progress)
             bisection.told = lambda run, left: _tell(run, left, bisection.subjects[run.commit])
             _resume(bisection, options)
+            for revision in options.skip:
+                bisection.skip(_at(options, workspace).commit(revision))
             found = _conclude(bisection, bisection.run(), judge, workspace, ends, base)
     return found.whole and found.revert_good
 
@@ -89,10 +91,16 @@ def _ends(
         label = f"{applied[-1].numbered.label} on {base.name}"
         patches = {one.commit: one.numbered.number for one in reversed(applied)}
         return Ends(applied[-1].commit, (base.commit,), label, patches)
-    tree = Git(base.repository)
-    at = Git(Path(options.tree_spec).expanduser()) if options.tree_spec else tree
+    at = _at(options, workspace)
     good = tuple(dict.fromkeys(at.commit(one) for one in options.good))
     return Ends(base.commit, good, options.bad or "HEAD")
+
+
+def _at(options: Options, workspace: Workspace) -> Git:
+    """Where revisions are looked up that the user names: a series' commits are no tree's."""
+    if options.tree_spec and not options.series:
+        return Git(Path(options.tree_spec).expanduser())
+    return workspace.scratch
 
 
 def _question(options: Options, workspace: Workspace, ends: Ends) -> Question:

@@ -20,6 +20,7 @@ class Options:
     good: tuple[str, ...]
     bad: str | None
     first_parent: bool
+    skip: tuple[str, ...]
     series: tuple[str, ...]
     upto: int | None
     rev: str | None
@@ -83,6 +84,8 @@ _OPTIONS = (
                  help="A revision that does not fail; repeatable."),
     click.option("--bad", metavar="REV", help="A revision that fails [default: HEAD]."),
     click.option("--first-parent", is_flag=True, help="Look at the mainline's commits only."),
+    click.option("--skip", multiple=True, metavar="REV",
+                 help="A revision that cannot be tested, as for git bisect skip; repeatable."),
     click.option("--series", multiple=True, metavar="S",
                  help="Find the first bad patch of this series, with what it depends on."),
     click.option("--upto", type=int, metavar="N", help="--series: the first N patches only."),
