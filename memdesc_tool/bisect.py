@@ -133,7 +133,10 @@ class Bisection:
         self.costs = Costs(question.history)
 
     def replay(self, path: Path) -> None:
-        """Take the runs of a log into account that are about commits of this question."""
+        """Take the runs of a log into account that are about commits of this question.
+
+        Raises UserError where there is none.
+        """
         log = bisectlog.read(path)
         self.predicate.sought = log.sought
         self.reverts = list(log.reverts)
@@ -142,6 +145,8 @@ class Bisection:
                                                        f"{run.commit}^{{commit}}")  # fmt: skip
             if not status and self.question.point(out.strip()) is not None:
                 self._record(replace(run, commit=out.strip()))
+        if not self.runs:
+            raise UserError(f"{path} has no verdict on a commit between good and bad")
         for commit in log.same:
             self._exclude(commit)
 

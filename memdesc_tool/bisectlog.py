@@ -22,7 +22,8 @@ from memdesc_tool.search import Verdict
 
 _RUN = re.compile(r"# (run|revert): ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
 _FACT = re.compile(r"# (sought|same): (.*)")
-_GIT = re.compile(r"git[ -]bisect (good|bad|skip|old|new) (.*)")
+_GIT = re.compile(r"git[ -]bisect (\S+) (.*)")
+_TERM = re.compile(r"--term-(old|good|new|bad)(?:=(.*))?")
 _WORDS = {"good": Verdict.PASS, "old": Verdict.PASS, "bad": Verdict.FAIL, "new": Verdict.FAIL,
           "skip": Verdict.SKIP}  # fmt: skip
 
@@ -109,15 +110,30 @@ def read(path: Path) -> Log:
 
 
 def _git_runs(lines: Iterable[str], path: Path) -> Iterator[Run]:
-    started = False
+    started, words = False, dict(_WORDS)
     for number, line in enumerate(lines, 1):
-        started = started or line.strip().startswith(("git bisect start", "git-bisect start"))
-        if found := _GIT.fullmatch(line.strip()):
-            try:
-                revisions = shlex.split(found[2])
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: {error}") from None
-            for revision in revisions:
-                yield Run(revision, _WORDS[found[1]], 0.0, "replayed")
+        found = _GIT.fullmatch(line.strip())
+        started = started or line.strip() in ("git bisect start", "git-bisect start")
+        if not found:
+            continue
+        try:
+            arguments = shlex.split(found[2])
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        if found[1] == "start":
+            started = True
+            words |= _terms(arguments)
+        elif found[1] in words:
+            for revision in arguments:
+                yield Run(revision, words[found[1]], 0.0, "replayed")
     if not started:
         raise UserError(f"{path} is no log of a bisection", "git bisect log writes one")
+
+
+def _terms(arguments: list[str]) -> dict[str, Verdict]:
+    """The words that a start line gives to good and bad."""
+    found = {}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if term := _TERM.fullmatch(argument):
+            found[term[2] or following] = _WORDS[term[1]]
+    return found
