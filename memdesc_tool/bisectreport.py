@@ -76,8 +76,8 @@ def mail(bisection: Bisection, found: Found, context: Context, source: Path | No
     """The report. source: a kernel tree with get_maintainer.pl in it, if there is one."""
     culprit = found.culprits[-1]
     subject = context.git.subject(culprit)
-    what = context.failure
-    lines = [f'Subject: [REGRESSION] {what} since "{subject}"']
+    what = " ".join(context.failure.split())
+    lines = [f'Subject: [REGRESSION] {what} since "{" ".join(subject.split())}"']
     lines += [f"To: {person}" for person in people(context.git, culprit, source)]
     lines += ["", f"{what} fails on {context.bad}. Bisection says:", ""]
     lines += [f"  {line}" for line in culprit_lines(found)]
