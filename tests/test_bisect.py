@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from memdesc_tool.commands.bisect import bisect_command
+from memdesc_tool.commands.bisectoptions import Options
 from tests.conftest import GitTree, Ran, Tool
 
 COMMITS = 12
@@ -84,6 +86,46 @@ def test_goes_on_from_a_log_of_gits(tool: Tool, history: GitTree, tmp_path: Path
     ran = bisect(tool, history, "--replay", log, "--", script(history, "grep -q fine state"))
     assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
     assert not re.search(r"^pass .*step [2-5]$", ran.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize("terms", [["--term-old", "fast", "--term-new", "slow"],
+                                   ["--term-good=fast", "--term-bad=slow"]])  # fmt: skip
+def test_a_log_may_have_words_of_its_own(
+    tool: Tool, history: GitTree, tmp_path: Path, terms: list[str]
+) -> None:
+    history.git("checkout", "-q", "--force", "main")
+    history.git("bisect", "start", *terms, "c12", "c1")
+    history.git("bisect", "fast", "c6")
+    history.git("bisect", "slow", "c9")
+    log = tmp_path / "git.log"
+    log.write_text(history.git("bisect", "log"))
+    ran = bisect(tool, history, "--replay", log, "--", "grep", "-q", "fine", "state")
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}"
+    assert not re.search(r"^\w+ .*step ([2-6]|9|10|11)$", ran.err, re.MULTILINE), ran.err
+
+
+def test_a_log_of_another_history_is_refused(tool: Tool, history: GitTree, tmp_path: Path) -> None:
+    log = tmp_path / "git.log"
+    log.write_text(f"git bisect start\ngit bisect bad {'1' * 40}\n")
+    ran = bisect(tool, history, "--replay", log, "--", "grep", "-q", "fine", "state")
+    assert ran.status == 2
+    assert "has no verdict on a commit between good and bad" in ran.err
+
+
+def test_the_subject_of_a_report_is_one_line(tool: Tool, history: GitTree) -> None:
+    ran = bisect(tool, history, "--", "sh", "-c", "grep -q \\\n  fine state\n")
+    report = log_of(ran).with_name("report.txt").read_text().splitlines()
+    assert report[0].endswith('since "step 8"')
+    assert report[1].startswith("To: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "seconds"), [([], 7200), (["--timeout", "0"], None), (["--timeout", "2.5"], 2.5)]
+)
+def test_a_command_has_a_deadline(args: list[str], seconds: float | None) -> None:
+    words = ["--repo", ".", "--good", "x", *args, "--", "true"]
+    made = bisect_command.make_context("bisect", words)
+    assert Options(**made.params).deadline == seconds
 
 
 def test_finds_a_failure_that_does_not_always_happen(
@@ -419,6 +461,9 @@ def test_an_interrupted_checkout_ends_with_the_call(
         (("--good", "c1", "--", "./number"), "it is not executable at"),
         (("--good", "c1", "--", "./.git/HEAD"), "it is not executable"),
         (("--good", "c1", "--", "sh", "-c", "no-such-program"), "ended with 127 at the good"),
+        (("--good", "c1", "--confidence", "nan", "--", "true"), "nan is no number"),
+        (("--good", "c1", "--timeout", "nan", "--", "true"), "nan is no number"),
+        (("--good", "c1", "--timeout", "inf", "--", "true"), "inf is no number"),
         (("--good", "c1", "--suite", "kselftest:x"), "only kunit:NAME"),
         (("--good", "c1", "--case", "x", "--", "true"), "go with --suite"),
         (("--good", "c1", "--end-runs", "2", "--", "true"), "does not fail: it passed 2 times"),

@@ -48,7 +48,7 @@ class CommandJudge:
         command, options = self.command, self.options
         if command.own and command.argv != options.command:
             context.progress.note(f"no script of the commits', the same at each: {command.own}")
-        yield CommandPredicate(workspace, command, logs, context.progress, options.timeout,
+        yield CommandPredicate(workspace, command, logs, context.progress, options.deadline,
                                options.any_failure)  # fmt: skip
 
     def reproducer(self, commit: str, _patch: int | None, _sought: str) -> str:
