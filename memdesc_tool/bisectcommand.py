@@ -21,8 +21,9 @@ from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.git import Git
 from memdesc_tool.history import History
+from memdesc_tool.leftovers import sweep
 from memdesc_tool.posterior import Numbers
-from memdesc_tool.scratch import remove_stale_locks
+from memdesc_tool.scratch import borrow_refs, remove_stale_locks, scratch_repository
 from memdesc_tool.search import Verdict
 from memdesc_tool.suites import EXECUTABLE, PLAIN
 from memdesc_tool.workspace import Workspace
@@ -70,13 +71,15 @@ class Command:
 class CommandPredicate:
     """Tests commits with a command; see bisect.Predicate.
 
-    logs: where its output goes; timeout: seconds, None for no end; anything: a hang is a
-    failure like any other.
+    logs: where its output goes; repository: a git common directory, whose branches and tags
+    the command sees; timeout: seconds, None for no end; anything: a hang is a failure like any
+    other.
     """
 
     workspace: Workspace
     command: Command
     logs: Path
+    repository: Path
     progress: Progress
     timeout: float | None = None
     anything: bool = False
@@ -136,20 +139,30 @@ class CommandPredicate:
 
     def _checkout(self, commit: str) -> Path:
         """The worktree at commit. What the command built stays from one commit to the next."""
-        path = self.workspace.root / "bisect"
-        git = Git(path, fetches=True)
-        scratch = self.workspace.scratch
-        if not (path / ".git").exists() or git.attempt("rev-parse", "HEAD")[0]:
-            shutil.rmtree(path, ignore_errors=True)
-            scratch.run("worktree", "prune", "--expire=now")
-            scratch.run("worktree", "add", "--quiet", "--detach", "--no-checkout", str(path),
-                        commit)  # fmt: skip
+        git = Git(self.workspace.root / "bisect", fetches=True)
+        if not self._clean:
+            self._prepare(git, commit)
         remove_stale_locks(Path(git.run("rev-parse", "--absolute-git-dir")))
         git.run("checkout", "--quiet", "--force", "--detach", commit)
         if not self._clean:  # a call that was killed may have left half-written objects
             git.run("clean", "-ffdxq")
             self._clean = True
-        return path
+        return git.path
+
+    def _prepare(self, git: Git, commit: str) -> None:
+        """Make the worktree if need be, of a repository that has the user's branches and tags."""
+        path = self.workspace.root / "bisect.git"
+        sweep(path)
+        mine = scratch_repository(path, self.workspace.scratch.path)
+        if not borrow_refs(mine, Git(self.repository)):
+            self.progress.note("the command does not see the branches and tags of the tree")
+        common = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        whole = (git.path / ".git").exists() and not git.attempt("rev-parse", "HEAD")[0]
+        if not whole or Path(git.run(*common)) != path.resolve():
+            shutil.rmtree(git.path, ignore_errors=True)
+            mine.run("worktree", "prune", "--expire=now")
+            mine.run("worktree", "add", "--quiet", "--detach", "--no-checkout", str(git.path),
+                     commit)  # fmt: skip
 
 
 def _users_environment() -> dict[str, str]:

@@ -233,6 +233,28 @@ def test_what_cannot_be_started_is_no_verdict(tool: Tool, history: GitTree) -> N
     assert "could not be started" in ran.err
 
 
+def test_the_command_sees_branches_and_tags(tool: Tool, history: GitTree) -> None:
+    """As for a fix that has to be on top of each commit; a branch that is gone is gone there."""
+    history.git("checkout", "-q", "--force", "-b", "fix", "c2")
+    (history.path / "fixed").write_text("yes\n")
+    history.commit("a fix")
+    history.git("checkout", "-q", "main")
+    text = "git describe --tags --exact-match && git cherry-pick -n fix && test -e fixed || exit 9"
+    command = ["--", "sh", "-c", f"{text}; git reset -q --hard; grep -q fine state"]
+    before = history.state()
+    ran = bisect(tool, history, *command)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}", ran.err
+    assert history.state() == before
+    history.git("branch", "-D", "fix")
+    history.git("branch", "fix/more", "c2")
+    command[-1] = (
+        "! git rev-parse -q --verify refs/heads/fix && git rev-parse refs/heads/fix/more"
+        " && grep -q fine state"
+    )
+    ran = bisect(tool, history, *command)
+    assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}", ran.err
+
+
 def test_a_long_word_is_no_file(tool: Tool, history: GitTree) -> None:
     ran = bisect(tool, history, "--", "sh", "-c", f"grep -q fine state # {'x' * 300}")
     assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}", ran.err

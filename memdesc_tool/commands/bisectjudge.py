@@ -34,6 +34,7 @@ class CommandJudge:
 
     options: Options
     command: Command
+    repository: Path
 
     @property
     def name(self) -> str:
@@ -48,8 +49,8 @@ class CommandJudge:
         command, options = self.command, self.options
         if command.own and command.argv != options.command:
             context.progress.note(f"no script of the commits', the same at each: {command.own}")
-        yield CommandPredicate(workspace, command, logs, context.progress, options.deadline,
-                               options.any_failure)  # fmt: skip
+        yield CommandPredicate(workspace, command, logs, self.repository, context.progress,
+                               options.deadline, options.any_failure)  # fmt: skip
 
     def reproducer(self, commit: str, _patch: int | None, _sought: str) -> str:
         """A command that shows the failure at a commit, at the top of the tree."""
@@ -114,7 +115,7 @@ def find_judge(options: Options, base: Base) -> Judge:
         suite = _suite(options)
         return SuiteJudge(options, Column(suite, options.arch or suite.arches[0]))
     command = find_command(options.command, base.repository, base.commit, Path.cwd())
-    return CommandJudge(options, command)
+    return CommandJudge(options, command, base.repository)
 
 
 def suite_name(options: Options) -> str:
