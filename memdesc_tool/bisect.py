@@ -153,9 +153,7 @@ class Bisection:
     def skip(self, commit: str) -> None:
         """Take a commit for one that cannot be tested. Raises UserError where it is no point."""
         if self.question.point(commit) is None:
-            raise UserError(
-                f"--skip {commit[:12]}: it is not between the good and the bad revision"
-            )
+            raise UserError(f"--skip {commit[:12]}: it is not between good and bad")
         skipped = {run.commit for run in self.runs if run.verdict is Verdict.SKIP}
         if commit not in skipped:
             self._record(Run(commit, Verdict.SKIP, 0.0, "--skip"))

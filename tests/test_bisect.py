@@ -271,7 +271,7 @@ def test_only_the_script_is_the_users_own(tool: Tool, history: GitTree, words: l
     ran = tool("bisect", "--repo", ".", "--good", "c1", "--bad", "c12", "--", *words, "built",
                cwd=history.path)  # fmt: skip
     assert last(ran) == f"first bad commit: {history.git('rev-parse', 'c8')}", ran.err
-    assert f"the same at each: {check}" in ran.err
+    assert f"a script of yours, the same at each commit: {check}" in ran.err
     assert history.state() == before
 
 

@@ -48,7 +48,7 @@ class CommandJudge:
     def predicate(self, context: Context, workspace: Workspace, logs: Path) -> Iterator[Predicate]:
         command, options = self.command, self.options
         if command.own and command.argv != options.command:
-            context.progress.note(f"no script of the commits', the same at each: {command.own}")
+            context.progress.note(f"a script of yours, the same at each commit: {command.own}")
         yield CommandPredicate(workspace, command, logs, self.repository, context.progress,
                                options.deadline, options.any_failure)  # fmt: skip
 
