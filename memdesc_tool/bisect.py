@@ -129,6 +129,7 @@ class Bisection:
     progress: Progress
     told: Callable[[Run, int], None] = lambda _run, _left: None
     runs: list[Run] = field(default_factory=list)
+    reverts: list[Run] = field(default_factory=list)
     same: dict[str, None] = field(default_factory=dict)
     subjects: dict[str, str] = field(default_factory=dict)
 
@@ -145,22 +146,35 @@ class Bisection:
         """Take the runs of a log into account that are about commits of this question.
 
         Where the log (one of git's, say) does not tell what failed at the bad end, both ends are
-        run again: they tell which failure is looked for.
+        run again: they tell which failure is looked for. Raises UserError where it has no run of
+        this history.
         """
         log = bisectlog.read(path)
         self.predicate.sought, self.predicate.failing = log.sought, log.failing
-        told = bool(log.sought or log.failing)
+        self.reverts = list(log.reverts)
+        told, known = bool(log.sought or log.failing), False
         for run in log.runs:
             status, out, _ = self.question.git.attempt("rev-parse", "--verify", "--quiet",
                                                        f"{run.commit}^{{commit}}")  # fmt: skip
             point = None if status else self.question.point(out.strip())
             if point is None:
                 continue
+            known = True
             failed = point == self.question.history.bad and run.verdict is Verdict.FAIL
             if told or not (failed or point <= GOOD):
                 self._record(replace(run, commit=out.strip()))
+        if not known:
+            raise UserError(f"{path} has no verdict on a commit between good and bad")
         for commit in log.same:
             self._exclude(commit)
+
+    def skip(self, commit: str) -> None:
+        """Take a commit for one that cannot be tested. Raises UserError where it is no point."""
+        if self.question.point(commit) is None:
+            raise UserError(f"--skip {commit[:12]}: it is not between good and bad")
+        skipped = {run.commit for run in self.runs if run.verdict is Verdict.SKIP}
+        if commit not in skipped:
+            self._record(Run(commit, Verdict.SKIP, 0.0, "--skip"))
 
     def run(self) -> Found:
         """Search until the answer is final. Raises UserError, InfraError."""
@@ -207,9 +221,25 @@ class Bisection:
                 return self.predicate.test(commit, number, label, end=end)
             except InfraError as error:
                 if attempt == TRIES:
+                    if not end:
+                        over = f"--skip {commit[:12]} passes over this commit"
+                        error.hint = f"{error.hint}; {over}" if error.hint else over
                     raise
                 self.progress.note(f"{error.message}: tried again")
         raise AssertionError("the loop returns or raises")
+
+    def test_revert(self, commit: str, number: int, found: Found) -> Run:
+        """The number-th run of a revert of the culprit: that of the log, or a new one."""
+        known = [run for run in self.reverts if run.commit == commit]
+        if number < len(known):
+            return known[number]
+        started = time.monotonic()
+        tested = self.test(commit, number)
+        run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
+        self.reverts.append(run)
+        self.save(found)
+        self.told(run, self.search.left)
+        return run
 
     def _record(self, run: Run) -> None:
         point = self.question.point(run.commit)
@@ -239,15 +269,15 @@ class Bisection:
         """Write the log, all or nothing."""
         question = self.question
         log = Log(tuple(self.runs), self.predicate.sought, tuple(self.same),
-                  self.predicate.failing)  # fmt: skip
-        for commit in {run.commit for run in self.runs} - self.subjects.keys():
+                  self.predicate.failing, tuple(self.reverts))  # fmt: skip
+        for commit in {run.commit for run in (*log.runs, *log.reverts)} - self.subjects.keys():
             self.subjects[commit] = question.git.subject(commit)
         start = [*(["--first-parent"] if question.first_parent else []),
                  question.history.commits[-1], *question.grounds]  # fmt: skip
         culprit = culprit_lines(found) if found and found.whole else ()
         consensus = Consensus(tuple(start), tuple(self._consensus()), self.subjects,
                               tuple(culprit))  # fmt: skip
-        write_atomic(self.log, bisectlog.render(log, consensus).encode())
+        write_atomic(self.log, bisectlog.render(log, consensus).encode(errors="surrogateescape"))
 
     def _consensus(self) -> Iterable[tuple[Verdict, str]]:
         """A verdict for each commit that was run, as it follows from the answer so far."""
@@ -288,20 +318,34 @@ def reverted(workspace: Workspace, bad: str, culprit: str) -> str | None:
 def check_revert(bisection: Bisection, workspace: Workspace, found: Found) -> Found:
     """Test the culprit's revert on top of bad as often as the confidence asks.
 
-    Raises UserError where there are several culprits.
+    Where that cannot be done, the result says why.
     """
     if len(found.culprits) != 1:
-        raise UserError("--revert-check needs one culprit, and there are several")
-    bad = bisection.question.history.commits[-1]
-    commit = reverted(workspace, bad, found.culprits[0])
+        return _unchecked(found, "there are several culprits")
+    try:
+        return _check_revert(bisection, workspace, found)
+    except InfraError as error:
+        return _unchecked(found, error.message)
+
+
+def _check_revert(bisection: Bisection, workspace: Workspace, found: Found) -> Found:
+    if not workspace.scratch.run("rev-parse", f"{found.culprits[0]}^@"):
+        return _unchecked(found, "the culprit has no parent")
+    commit = reverted(workspace, bisection.question.history.commits[-1], found.culprits[0])
     if commit is None:
-        return replace(found, reverted="it does not revert on top of bad without conflicts")
+        return _unchecked(found, "it does not revert on top of bad without conflicts")
     fails, passes, *_ = bisection.search.posterior.counts(found.answer.candidates[-1])
     wanted = bisection.search.passes_wanted(fails, passes)
     for number in range(wanted):
-        tested = bisection.test(commit, number)
-        if tested.verdict is not Verdict.PASS:
-            how = f"{tested.verdict.value} ({tested.detail})"
-            return replace(found, reverted=f"bad with it reverted: {how}", revert_good=False)
+        run = bisection.test_revert(commit, number, found)
+        if run.verdict is Verdict.SKIP:
+            return _unchecked(found, f"bad with it reverted cannot be tested: {run.detail}")
+        if run.verdict is Verdict.FAIL:
+            says = f"bad with it reverted fails, too ({run.detail})"
+            return replace(found, reverted=says, revert_good=False)
     times = "once" if wanted == 1 else f"{wanted} times"
     return replace(found, reverted=f"bad with it reverted passes ({times})")
+
+
+def _unchecked(found: Found, why: str) -> Found:
+    return replace(found, reverted=f"the revert was not checked: {why}")

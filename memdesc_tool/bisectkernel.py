@@ -66,6 +66,7 @@ class KernelPredicate:
     _images: dict[str, str] = field(default_factory=dict)
     _of_commit: dict[str, str] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
+    _logs: dict[tuple[str, int], Path] = field(default_factory=dict)
 
     # -- bisect.Predicate --------------------------------------------------------------
 
@@ -81,6 +82,7 @@ class KernelPredicate:
             return self._judge(attempts[number], end, stored=True)
         with self.workspace.cache.lock(f"job-{key_of(inputs)[:2]}"):
             attempt = self._run(commit, tree, inputs, label)
+        self._logs[commit, number] = Path(attempt.log)
         if end:
             self._used |= usedfiles.of_build(self._build_dir(), self.workspace.source)
         return replace(self._judge(attempt, end), same=self._is_parents(commit))
@@ -104,6 +106,8 @@ class KernelPredicate:
         return found
 
     def evidence(self, commit: str, number: int) -> Path | None:
+        if self.rerun or (commit, number) in self._logs:
+            return self._logs.get((commit, number))
         attempts = self.store.attempts(key_of(self._runner.inputs(self.column, self._tree(commit))))
         return Path(attempts[number].log) if number < len(attempts) else None
 

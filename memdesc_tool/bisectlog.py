@@ -5,6 +5,8 @@ from the answer so far: where a failure does not always happen, git could not ma
 both verdicts on one commit. Every single run is in a comment, which git passes over:
 
     # run: <commit> pass 12.5 what was seen
+
+and so is every run of the culprit's revert, as `# revert: ...`.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from pathlib import Path
 from memdesc_tool.errors import UserError, one_line
 from memdesc_tool.search import Verdict
 
-_RUN = re.compile(r"# run: ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
+_RUN = re.compile(r"# (run|revert): ([0-9a-f]{40,64}) (pass|fail|skip) (\d+\.\d)(?: (.*))?")
 _FACT = re.compile(r"# (failing|sought|same): (.*)")
-_GIT = re.compile(r"git[ -]bisect (good|bad|skip|old|new) (.*)")
+_GIT = re.compile(r"git[ -]bisect (\S+) (.*)")
+_TERM = re.compile(r"--term-(old|good|new|bad)(?:=(.*))?")
 _WORDS = {"good": Verdict.PASS, "old": Verdict.PASS, "bad": Verdict.FAIL, "new": Verdict.FAIL,
           "skip": Verdict.SKIP}  # fmt: skip
 
@@ -49,13 +52,15 @@ class Log:
 
     runs: in order; sought: the kind of failure that is looked for, empty for any; same: commits
     whose kernel is their parent's, so that they cannot be the first bad one; failing: what
-    failed at the bad end, among which the failure sought is.
+    failed at the bad end, among which the failure sought is; reverts: runs of the culprit's
+    revert on top of bad.
     """
 
     runs: tuple[Run, ...] = ()
     sought: str = ""
     same: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
+    reverts: tuple[Run, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,13 @@ class Consensus:
 
 def render(log: Log, consensus: Consensus) -> str:
     """The text of the log; reading it gives the log again."""
-    lines = [f"# run: {run.commit} {run.verdict.value} {run.seconds:.1f} {one_line(run.detail)}"
-             .rstrip() for run in log.runs]  # fmt: skip
+    lines = [*_run_lines("run", log.runs), *_run_lines("revert", log.reverts)]
     lines += [f"# failing: {one_line(name)}" for name in log.failing]
     if log.sought:
         lines.append(f"# sought: {one_line(log.sought)}")
     lines += [f"# same: {commit}" for commit in log.same]
-    lines.append(shlex.join(["git", "bisect", "start", *consensus.start]))
+    # git reads no argument of this line that is not in quotes
+    lines.append(" ".join(["git bisect start", *(f"'{word}'" for word in consensus.start)]))
     for verdict, commit in consensus.verdicts:
         word = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.SKIP: "skip"}[verdict]
         lines.append(f"# {word}: [{commit}] {consensus.subjects.get(commit, '')}".rstrip())
@@ -88,17 +93,25 @@ def render(log: Log, consensus: Consensus) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _run_lines(kind: str, runs: Iterable[Run]) -> Iterator[str]:
+    for run in runs:
+        detail = one_line(run.detail)
+        yield f"# {kind}: {run.commit} {run.verdict.value} {run.seconds:.1f} {detail}".rstrip()
+
+
 def read(path: Path) -> Log:
     """A log of ours, or one of git's own: then each verdict is one run. Raises UserError."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    runs = [
-        Run(found[1], Verdict(found[2]), float(found[3]), found[4] or "")
+    every = [
+        (found[1], Run(found[2], Verdict(found[3]), float(found[4]), found[5] or ""))
         for line in lines
         if (found := _RUN.fullmatch(line))
     ]
+    runs = [run for kind, run in every if kind == "run"]
+    reverts = tuple(run for kind, run in every if kind == "revert")
     facts = [(found[1], found[2]) for line in lines if (found := _FACT.fullmatch(line))]
     if not runs:
         runs = list(_git_runs(lines, path))
@@ -106,19 +119,34 @@ def read(path: Path) -> Log:
     same, failing = (
         tuple(value for name, value in facts if name == wanted) for wanted in ("same", "failing")
     )
-    return Log(tuple(runs), sought, same, failing)
+    return Log(tuple(runs), sought, same, failing, reverts)
 
 
 def _git_runs(lines: Iterable[str], path: Path) -> Iterator[Run]:
-    started = False
+    started, words = False, dict(_WORDS)
     for number, line in enumerate(lines, 1):
-        started = started or line.strip().startswith(("git bisect start", "git-bisect start"))
-        if found := _GIT.fullmatch(line.strip()):
-            try:
-                revisions = shlex.split(found[2])
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: {error}") from None
-            for revision in revisions:
-                yield Run(revision, _WORDS[found[1]], 0.0, "replayed")
+        found = _GIT.fullmatch(line.strip())
+        started = started or line.strip() in ("git bisect start", "git-bisect start")
+        if not found:
+            continue
+        try:
+            arguments = shlex.split(found[2])
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        if found[1] == "start":
+            started = True
+            words |= _terms(arguments)
+        elif found[1] in words:
+            for revision in arguments:
+                yield Run(revision, words[found[1]], 0.0, "replayed")
     if not started:
         raise UserError(f"{path} is no log of a bisection", "git bisect log writes one")
+
+
+def _terms(arguments: list[str]) -> dict[str, Verdict]:
+    """The words that a start line gives to good and bad."""
+    found = {}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if term := _TERM.fullmatch(argument):
+            found[term[2] or following] = _WORDS[term[1]]
+    return found

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memdesc_tool import consolelog, process
+from memdesc_tool.baseline import RUN, SPLAT
 from memdesc_tool.bisect import Bisection, Found, culprit_lines
+from memdesc_tool.bisectcommand import HANG, STATUS
+from memdesc_tool.consolelog import ConsoleReport
 from memdesc_tool.errors import InfraError
 from memdesc_tool.git import Git
 from memdesc_tool.search import Verdict
@@ -73,8 +76,8 @@ def mail(bisection: Bisection, found: Found, context: Context, source: Path | No
     """The report. source: a kernel tree with get_maintainer.pl in it, if there is one."""
     culprit = found.culprits[-1]
     subject = context.git.subject(culprit)
-    what = context.failure
-    lines = [f'Subject: [REGRESSION] {what} since "{subject}"']
+    what = " ".join(context.failure.split())
+    lines = [f'Subject: [REGRESSION] {what} since "{" ".join(subject.split())}"']
     lines += [f"To: {person}" for person in people(context.git, culprit, source)]
     lines += ["", f"{what} fails on {context.bad}. Bisection says:", ""]
     lines += [f"  {line}" for line in culprit_lines(found)]
@@ -83,13 +86,14 @@ def mail(bisection: Bisection, found: Found, context: Context, source: Path | No
         lines.append(f"    {context.git.subject(commit)} ({who})")
     lines += ["", *(f"  {line}" for line in summary(found)), ""]
     lines += ["To reproduce:", "", f"  {context.reproducer}", ""]
-    if evidence := first_splat(bisection, found):
-        lines += ["It looks like this:", "", *(f"  {line}" for line in evidence), ""]
+    if shown := evidence(bisection, found):
+        lines += ["It looks like this:", "", *(f"  {line}" for line in shown), ""]
     lines += ["Every commit that was run:", ""]
     lines += [f"  {line}" for line in observations(found, context.git)]
     if len(found.culprits) == 1 and context.published:
         lines += ["", f'Fixes: {culprit[:12]} ("{subject}")']
-    lines += ["", "Log (git bisect replay reads it):", "", found.log.read_text(encoding="utf-8")]
+    lines += ["", "Log (git bisect replay reads it):", "",
+              found.log.read_text(encoding="utf-8", errors="surrogateescape")]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -114,19 +118,33 @@ def people(git: Git, commit: str, source: Path | None) -> list[str]:
     return list(dict.fromkeys([*found, *named])) if not done.status else found
 
 
-def first_splat(bisection: Bisection, found: Found) -> list[str]:
-    """The first splat of a run that failed with the culprit in it, else its last lines."""
+def evidence(bisection: Bisection, found: Found) -> list[str]:
+    """What the last run that failed with the culprit in it shows of the failure looked for."""
+    question, culprit = bisection.question, found.answer.candidates[-1]
     numbers: Counter[str] = Counter()
-    logs = []
+    logs: list[Path] = []
     for run in found.runs:
-        if run.verdict is Verdict.FAIL:
-            logs.append(bisection.predicate.evidence(run.commit, numbers[run.commit]))
+        point = question.point(run.commit)
+        if run.verdict is Verdict.FAIL and point is not None:
+            log = bisection.predicate.evidence(run.commit, numbers[run.commit])
+            if question.history.row(point)[culprit] and log and log.is_file():
+                logs.append(log)
         numbers[run.commit] += 1
-    log = next((path for path in reversed(logs) if path and path.is_file()), None)
-    if log is None:
-        return []
-    report = consolelog.read(log)
-    if report.splats:
-        return list(report.splats[0].text[:SPLAT_LINES])
-    failing = [f"not ok {case.id}" for case in report.document.cases if case.status.failed]
-    return failing[:TAIL_LINES] or process.tail_of(log).splitlines()[-TAIL_LINES:]
+    for log in reversed(logs):
+        if lines := _shown(consolelog.read(log), found.sought):
+            return lines
+    return process.tail_of(logs[-1]).splitlines()[-TAIL_LINES:] if logs else []
+
+
+def _shown(report: ConsoleReport, sought: str) -> list[str]:
+    """The lines of a log about a failure; about any where that has no name in the log."""
+    splats = list(report.splats)
+    failing = [case.id for case in report.document.cases if case.status.failed]
+    if sought.startswith(RUN):
+        splats, failing = [splat for splat in splats if splat.kind.fatal], []
+    elif sought not in ("", HANG, STATUS):
+        failing = [one for one in failing if one == sought]
+        splats = [splat for splat in splats
+                  if sought in (splat.case, f"{SPLAT}{splat.fingerprint}")]  # fmt: skip
+    said = list(splats[0].text[:SPLAT_LINES]) if splats else []
+    return [*(f"not ok {one}" for one in failing[:TAIL_LINES]), *said]

@@ -12,11 +12,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from memdesc_tool.errors import one_line
+
 LOG_WIDTH = 160
 """Columns of a table where no terminal says how wide it is."""
 
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else LOG_WIDTH)
+err = Console(stderr=True, highlight=False, emoji=False)
+out = Console(highlight=False, emoji=False, soft_wrap=True,
+              width=None if sys.stdout.isatty() else LOG_WIDTH)  # fmt: skip
 
 
 def interactive() -> bool:
@@ -37,7 +40,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """One line that matters although nothing is wrong: why it waits, say."""
-        err.print(f"  {text}", markup=False)
+        err.print(f"  {one_line(text)}", markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, what: str) -> Iterator[Callable[[str], None]]:

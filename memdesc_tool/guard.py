@@ -1,13 +1,13 @@
 """Run a command that must not outlive the tool.
 
-Run as a program: `guard.py FD DIRECTORY ARGV...`. FD is the read end of a pipe whose write end
-only the tool holds. DIRECTORY, unless empty, is made before the command and removed after it.
-The command gets a process group of its own; when the tool dies, however it dies, the pipe
-reports end of file and the whole group is killed, and then whatever else the command has
+Run as a program: `guard.py FD DIRECTORY ARGV...`. FD is a socket whose other end only the tool
+holds. DIRECTORY, unless empty, is made before the command and removed after it. The command
+gets a process group of its own; when the tool dies, however it dies, the socket reports
+end of file and the whole group is killed, and then whatever else the command has
 started: a process that left the group (setsid) is adopted by the guard, the subreaper of them
 all, when its parent dies. The guard inherits the tool's locks and so keeps them until nothing
 is left running. It ends with the command's exit status, or by the signal that ended the
-command.
+command; where that could not be started, with 127 and a byte that the tool can read from FD.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def _run(lifeline: int, argv: list[str]) -> int:
         child = subprocess.Popen(argv, start_new_session=True, preexec_fn=_die_with_guard)  # noqa: PLW1509
     except OSError as error:
         print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+        with suppress(OSError):
+            os.write(lifeline, b"!")
         return 127
     exited = os.pidfd_open(child.pid)
     ready, _, _ = select.select([lifeline, exited], [], [])

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -200,6 +201,7 @@ def run_logged(
     on_tick: Callable[[], None] | None = None,
     append: bool = False,
     private: Path | None = None,
+    own_127: bool = False,
 ) -> Finished:
     """Run a long command, its output in log_file; it never outlives the tool.
 
@@ -207,13 +209,14 @@ def run_logged(
     seconds), on ^C and when the tool is killed, the command and all it started in its
     process group are killed. private: a directory that is not there; it is made for the
     command and removed after it, whoever is killed. Returns whatever the exit status; output
-    stays empty.
+    stays empty. Raises InfraError where it could not be started; exit status 127, a shell's
+    for a program that is not there, counts as that, too, unless own_127.
     """
     log.info("%s", printable(argv, cwd))
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    lifeline, ours = os.pipe()
-    guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), str(lifeline),
-             str(private or "")]  # fmt: skip
+    lifeline, ours = socket.socketpair()
+    guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")),
+             str(lifeline.fileno()), str(private or "")]  # fmt: skip
     started = time.monotonic()
     timed_out = False
     with log_file.open("ab" if append else "wb") as output:
@@ -225,14 +228,14 @@ def run_logged(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(lifeline, *inherited_locks()),
+                pass_fds=(lifeline.fileno(), *inherited_locks()),
                 start_new_session=True,
             )
         except FileNotFoundError as error:
-            os.close(ours)
+            ours.close()
             raise missing_program(argv, error) from None
         finally:
-            os.close(lifeline)
+            lifeline.close()
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
@@ -244,9 +247,11 @@ def run_logged(
                     timed_out = True
                     break
         finally:
-            os.close(ours)  # the guard sees it and kills what still runs
+            ours.shutdown(socket.SHUT_WR)  # the guard sees it and kills what still runs
             status = process.wait()
-    if status == 127 and not timed_out:
+            unstarted = bool(ours.recv(1))
+            ours.close()
+    if unstarted or (status == 127 and not own_127 and not timed_out):
         raise InfraError(f"{argv[0]} could not be started", f"its output: {log_file}")
     return Finished(tuple(argv), status, "", time.monotonic() - started, timed_out)
 

@@ -82,6 +82,27 @@ def _borrow_promisor(path: Path, lender: Path) -> None:
             Git(path).run("config", "--local", "--replace-all", key, value)
 
 
+def borrow_refs(scratch: Git, lender: Git) -> bool:
+    """Give a scratch repository the branches and tags of another one; whether that was done.
+
+    Only what differs is written, so that thousands of them take no time.
+    """
+    theirs, ours = _refs(lender), _refs(scratch)
+    gone = "".join(f"delete {name}\n" for name in ours.keys() - theirs.keys())
+    new = "".join(f"update {name} {oid}\n" for name, oid in theirs.items() - ours.items())
+    return not any(
+        scratch.attempt("update-ref", "--stdin", stdin=lines.encode(errors="surrogateescape"))[0]
+        for lines in (gone, new)
+    )
+
+
+def _refs(git: Git) -> dict[str, str]:
+    """The branches and tags of a repository, and those of its remotes: their object ids."""
+    _, out, _ = git.attempt("for-each-ref", "--format=%(refname) %(objectname)",
+                            "refs/heads", "refs/tags", "refs/remotes")  # fmt: skip
+    return {name: oid for name, _, oid in (line.partition(" ") for line in out.split("\n")) if oid}
+
+
 def remove_stale_locks(git_dir: Path) -> None:
     """Remove lock files that a killed git left in a repository or worktree of the tool's.
 

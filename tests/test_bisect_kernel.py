@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from memdesc_tool.results import Attempt, Outcome, Result, key_of, open_store
 from memdesc_tool.results import Verdict as CaseVerdict
 from memdesc_tool.search import Verdict
 from tests.conftest import Ran, Tool
-from tests.minikernel import FIXED, MiniKernel, make_mini
+from tests.minikernel import FIXED, SUITE, MiniKernel, make_mini
 
 
 @pytest.fixture
@@ -46,6 +47,10 @@ def culprit(ran: Ran) -> str:
     return ran.out.splitlines()[-1].removeprefix("first bad commit: ")
 
 
+def report_of(ran: Ran) -> str:
+    return Path(ran.out.partition("report: ")[2].splitlines()[0]).read_text()
+
+
 RUDE = FIXED.replace("echo hello", "echo bye")
 BOTH = RUDE.replace("42", "7")
 BROKEN = FIXED + "if then\n"
@@ -58,7 +63,7 @@ def test_finds_the_commit_and_says_all_about_it(tool: Tool, mini: MiniKernel) ->
     assert culprit(ran) == every[5]
     assert "looking for: counting.greets" in ran.err
     assert mini.tree.state() == before
-    report = Path(ran.out.partition("report: ")[2].splitlines()[0]).read_text()
+    report = report_of(ran)
     assert report.startswith('Subject: [REGRESSION] counting.greets since "lib: version 5"')
     assert f"--rev {every[5][:12]} --suite counting counting.greets" in report
     assert "not ok counting.greets" in report
@@ -115,6 +120,18 @@ def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     assert ran.out.splitlines()[-4:] == ["first bad commit is one of:", *every[2:5]]
 
 
+def test_a_kernel_that_never_says_a_word_can_be_passed_over(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, FIXED, FIXED, "exit 1\n" + FIXED, RUDE, RUDE)
+    ran = bisect(tool, mini, every[0])
+    assert ran.status == 3
+    assert f"--skip {every[2][:12]} passes over this commit" in ran.err.splitlines()[-1]
+    ran = bisect(tool, mini, every[0], "--skip", every[2][:12])
+    assert ran.out.splitlines()[-3:] == ["first bad commit is one of:", *every[2:4]], ran.err
+    ran = bisect(tool, mini, every[0], "--skip", "main")
+    assert ran.status == 2
+    assert "is not between good and bad" in ran.err
+
+
 def test_stored_results_are_taken_before_anything_is_built(
     tool: Tool, mini: MiniKernel, tmp_path: Path
 ) -> None:
@@ -157,9 +174,78 @@ def test_the_first_bad_patch_of_a_series(tool: Tool, mini: MiniKernel) -> None:
         "--suite", "kunit:counting", "--case", "counting.greets",
     )  # fmt: skip
     assert culprit(ran)
-    assert (
-        'since "lib: be rude"' in Path(ran.out.partition("report: ")[2].splitlines()[0]).read_text()
-    )
+    assert 'since "lib: be rude"' in report_of(ran)
+    shown = reproduced(tool, ran)
+    assert shown.status == 1, shown.err
+    assert "counting.greets" in shown.out
+
+
+def test_the_revert_of_a_culprit_is_run(tool: Tool, mini: MiniKernel) -> None:
+    every = commits(mini, FIXED, FIXED, RUDE)
+    (mini.tree.path / "README").write_text("read\n")
+    mini.tree.commit("doc: read")
+    ran = bisect(tool, mini, every[0], "--revert-check")
+    assert culprit(ran) == every[2]
+    assert "bad with it reverted passes (once)" in ran.out
+
+
+@pytest.mark.parametrize("what", ["suite", "fragment"])
+def test_another_suite_is_another_question(tool: Tool, mini: MiniKernel, what: str) -> None:
+    every = commits(mini, FIXED, FIXED, RUDE, FIXED.replace("hello", "hi"))
+    assert culprit(bisect(tool, mini, every[0])) == every[2]
+    suite = mini.project / "kernel-test-modules" / "counting"
+    if what == "suite":
+        (suite / "counting.sh").write_text(SUITE.replace("= hello", "!= hi"))
+        assert culprit(bisect(tool, mini, every[0])) == every[3]
+    else:
+        (suite / ".kunitconfig").write_text("CONFIG_KUNIT=y\nCONFIG_MORE=y\n")
+        assert "known already" not in bisect(tool, mini, every[0]).err
+
+
+def reproduced(tool: Tool, ran: Ran) -> Ran:
+    """What the report's command to reproduce the failure comes to."""
+    command = report_of(ran).partition("To reproduce:\n\n  ")[2].splitlines()[0]
+    assert command.startswith("memdesc-tool kunit "), command
+    return tool(*shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("more", [[], ["--any-failure"]], ids=str)
+def test_the_report_says_how_to_reproduce(tool: Tool, mini: MiniKernel, more: list[str]) -> None:
+    every = commits(mini, FIXED, FIXED, RUDE, RUDE)
+    ran = bisect(tool, mini, every[0], *more)
+    assert culprit(ran) == every[2]
+    shown = reproduced(tool, ran)
+    assert shown.status == 1, shown.err
+    assert "counting.greets" in shown.out
+
+
+def warning(function: str) -> str:
+    lines = (f"WARNING: CPU: 0 PID: 1 at mm/x.c:1 {function}+0x1/0x2", "Call Trace:",
+             f" {function}+0x1/0x2", "---[ end trace 0000000000000000 ]---")  # fmt: skip
+    return "".join(f'echo "[    1.0] {line}"\n' for line in lines)
+
+
+def test_the_report_shows_the_failure_that_was_looked_for(tool: Tool, mini: MiniKernel) -> None:
+    """Not the splat before it, which every commit has."""
+    old = FIXED + 'echo "Linux version 7.3.0 (mini)"\n' + warning("ancient")
+    new = old + warning("recent")
+    every = commits(mini, old, old, new, new)
+    ran = bisect(tool, mini, every[0])
+    assert culprit(ran) == every[2]
+    shown = report_of(ran).partition("It looks like this:")[2].partition("Every commit")[0]
+    assert "recent" in shown
+    assert "ancient" not in shown
+
+
+def test_with_rerun_the_report_shows_a_run_of_this_call(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    every = commits(mini, FIXED, RUDE)
+    assert culprit(bisect(tool, mini, every[0])) == every[1]
+    for log in (tmp_path / "cache" / "logs").glob("*/bisect-*/console.log"):
+        log.unlink()
+    ran = bisect(tool, mini, every[0], "--rerun", "--restart")
+    assert "not ok counting.greets" in report_of(ran)
 
 
 def attempt(outcome: Outcome = Outcome.RAN, **cases: CaseVerdict) -> Attempt:

@@ -4,45 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from memdesc_tool import bisect, bisectreport
 from memdesc_tool.apply import apply_stack
-from memdesc_tool.bisect import Bisection, Found, Predicate, Question
-from memdesc_tool.bisectcommand import CommandPredicate, find_command
-from memdesc_tool.bisectkernel import KernelPredicate, Wanted
+from memdesc_tool.bisect import Bisection, Found, Question
 from memdesc_tool.bisectlog import Run
 from memdesc_tool.cache import write_atomic
+from memdesc_tool.commands.bisectjudge import Judge, find_judge
 from memdesc_tool.commands.bisectoptions import Options, bisect_options
 from memdesc_tool.commands.common import resolve_base
 from memdesc_tool.console import err, interactive, out
 from memdesc_tool.context import Context
-from memdesc_tool.errors import ExitStatus, UserError
+from memdesc_tool.errors import ExitStatus, UserError, one_line
 from memdesc_tool.git import Git
 from memdesc_tool.history import merge_bases, read_history
 from memdesc_tool.project import find_project
-from memdesc_tool.readsuite import find_suites
-from memdesc_tool.regress import Column
-from memdesc_tool.results import open_store
 from memdesc_tool.series import Stack
-from memdesc_tool.suites import Kind, Suite, tree_suite
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_workspace
 
 
 @dataclass(frozen=True)
 class Ends:
-    """The revisions of a bisection, full object ids; bad_name: as the user calls the bad one."""
+    """The revisions of a bisection, full object ids.
+
+    bad_name: as the user calls the bad one; patches: the number of each commit in a series.
+    """
 
     bad: str
     good: tuple[str, ...]
     bad_name: str
+    patches: Mapping[str, int] = field(default_factory=dict)
 
 
 @click.command("bisect", context_settings={"ignore_unknown_options": False})
@@ -51,10 +48,11 @@ class Ends:
 def bisect_command(click_context: click.Context, /, **kwargs: object) -> None:
     """Find the first commit between --good and --bad at which CMD, or a KUnit suite, fails.
 
-    CMD's exit status means what it means to `git bisect run`: 0 good, 125 cannot be tested,
-    1 to 127 bad; 128 and above, or a signal, is no verdict. It runs in a worktree of the tool's
-    own. A failure that does not always happen is found, too. What is interrupted goes on where
-    it stopped when the same command is given again.
+    CMD's exit status means what it means to `git bisect run`: 0 good, 125 cannot be tested, 1 to
+    127 bad; 128 and above, or a signal, is no verdict. It runs at the top of a worktree of ours.
+    A script that the bad revision has is run as each commit has it; another one is yours and the
+    same at each; other words are left as they are. A failure that does not always happen is
+    found, too. What is interrupted goes on where it stopped when the same command is given again.
     """
     options = Options(**kwargs)  # type: ignore[arg-type]
     context: Context = click_context.obj
@@ -69,16 +67,16 @@ def _bisect(context: Context, options: Options) -> bool:
     with open_workspace(context.cache, base, context.progress) as workspace:
         ends = _ends(context, options, base, workspace, stack)
         question = _question(options, workspace, ends)
-        logs = context.cache.logs / f"bisect-{_key(options, base, ends)[:16]}"
-        with _predicate(context, options, workspace, logs, ends) as predicate:
+        judge = find_judge(options, base)
+        key = _key(options, base, ends, judge.inputs(context, workspace))
+        logs = context.cache.logs / f"bisect-{key[:16]}"
+        with judge.predicate(context, workspace, logs) as predicate:
             bisection = Bisection(question, predicate, logs / "bisect.log", context.progress)
             bisection.told = lambda run, left: _tell(run, left, bisection.subjects[run.commit])
             _resume(bisection, options)
-            found = bisection.run()
-            if found.whole and options.revert_check:
-                found = bisect.check_revert(bisection, workspace, found)
-            bisection.save(found)
-            _finish(bisection, found, options, workspace, ends, base)
+            for revision in options.skip:
+                bisection.skip(_at(options, workspace).commit(revision))
+            found = _conclude(bisection, bisection.run(), judge, workspace, ends, base)
     return found.whole and found.revert_good
 
 
@@ -91,11 +89,18 @@ def _ends(
         if not applied:
             raise UserError("the series has no patch that is not applied already")
         label = f"{applied[-1].numbered.label} on {base.name}"
-        return Ends(applied[-1].commit, (base.commit,), label)
-    tree = Git(base.repository)
-    at = Git(Path(options.tree_spec).expanduser()) if options.tree_spec else tree
+        patches = {one.commit: one.numbered.number for one in reversed(applied)}
+        return Ends(applied[-1].commit, (base.commit,), label, patches)
+    at = _at(options, workspace)
     good = tuple(dict.fromkeys(at.commit(one) for one in options.good))
     return Ends(base.commit, good, options.bad or "HEAD")
+
+
+def _at(options: Options, workspace: Workspace) -> Git:
+    """Where revisions are looked up that the user names: a series' commits are no tree's."""
+    if options.tree_spec and not options.series:
+        return Git(Path(options.tree_spec).expanduser())
+    return workspace.scratch
 
 
 def _question(options: Options, workspace: Workspace, ends: Ends) -> Question:
@@ -106,43 +111,11 @@ def _question(options: Options, workspace: Workspace, ends: Ends) -> Question:
                     options.end_runs, options.max_runs or 0)  # fmt: skip
 
 
-def _key(options: Options, base: Base, ends: Ends) -> str:
+def _key(options: Options, base: Base, ends: Ends, inputs: object) -> str:
     """Stands for the question: the same command finds its log again."""
     asked = [str(base.repository), ends.bad, *ends.good, options.first_parent,
-             *options.what_is_run]  # fmt: skip
+             *options.what_is_asked, inputs]  # fmt: skip
     return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
-
-
-@contextmanager
-def _predicate(
-    context: Context, options: Options, workspace: Workspace, logs: Path, ends: Ends
-) -> Iterator[Predicate]:
-    if not options.suite:
-        here = Path.cwd()
-        git = Git(Path(options.tree_spec or here).expanduser())
-        argv = find_command(options.command, git, ends.bad, here)
-        yield CommandPredicate(workspace, argv, logs, context.progress, options.timeout,
-                               options.any_failure)  # fmt: skip
-        return
-    with open_store(context.cache.results) as store:
-        suite = _suite(options)
-        yield KernelPredicate(
-            workspace, store, Column(suite, options.arch or suite.arches[0]), context.progress,
-            Wanted(options.case or "", options.any_failure), options.overlay, options.rerun,
-            options.jobs,
-        )  # fmt: skip
-
-
-def _suite(options: Options) -> Suite:
-    """The suite that --suite names: of the project, or of the tree with --kunitconfig."""
-    kind, colon, name = (options.suite or "").partition(":")
-    if colon and kind != Kind.KUNIT.value:
-        raise UserError(f"--suite {options.suite}: only kunit:NAME can be bisected",
-                        "give a command that runs it")  # fmt: skip
-    name = name if colon else kind
-    if options.kunitconfigs:
-        return tree_suite(options.kunitconfigs, name)
-    return find_suites(find_project(options.project).root, [name], Kind.KUNIT)[0]
 
 
 def _resume(bisection: Bisection, options: Options) -> None:
@@ -162,55 +135,62 @@ def _tell(run: Run, left: int, subject: str) -> None:
     detail = f" ({run.detail})" if run.detail else ""
     err.print(
         f"{run.verdict.value:4} {run.commit[:12]} {run.seconds:6.1f} s  {left:4} left "
-        f" {subject[:60]}{detail}",
+        f" {one_line(subject[:60] + detail)}",
         markup=False, soft_wrap=True,
     )  # fmt: skip
 
 
-def _finish(
+def _conclude(
     bisection: Bisection,
     found: Found,
-    options: Options,
+    judge: Judge,
     workspace: Workspace,
     ends: Ends,
     base: Base,
-) -> None:
-    """Write the report and print the answer; its last line says which commit it is."""
-    git = workspace.scratch
-    for line in bisectreport.observations(found, git):
-        out.print(line, markup=False)
-    for line in bisectreport.summary(found):
-        out.print(line, markup=False)
+) -> Found:
+    """Write the answer, check its revert, and print it; the last line says which commit it is."""
+    bisection.save(found)
     if not found.whole:
-        runs = len(found.runs)
-        out.print(f"not found within {runs} runs; likeliest:", markup=False)
+        _print(found, workspace.scratch)
+        out.print(f"not found within {len(found.runs)} runs; likeliest:", markup=False)
         out.print("\n".join(found.culprits), markup=False)
-        return
-    source = workspace.checkout(found.culprits[-1]) if options.suite else workspace.root / "bisect"
-    named = found.sought if options.suite else ""
-    where = bisectreport.Context(
-        git, named or shlex.join(options.command) or str(options.suite),
-        _reproducer(options, found), ends.bad_name, base.users and not options.series,
-    )  # fmt: skip
-    report = options.report or bisection.log.with_name("report.txt")
-    text = bisectreport.mail(bisection, found, where, source)
-    write_atomic(report, text.encode(errors="surrogateescape"))
+        return found
+    report = _write_report(bisection, found, judge, workspace, ends, base)
+    if judge.options.revert_check:
+        said = " ".join(bisect.culprit_lines(found))
+        bisection.progress.note(f"{said} (report: {report}); its revert is checked")
+        found = bisect.check_revert(bisection, workspace, found)
+        report = _write_report(bisection, found, judge, workspace, ends, base)
+    _print(found, workspace.scratch)
     out.print(f"report: {report}", markup=False)
     if interactive():
         out.print()
     for line in bisect.culprit_lines(found):
         out.print(line, markup=False)
+    return found
 
 
-def _reproducer(options: Options, found: Found) -> str:
-    """A command that shows the failure at the culprit."""
-    if not options.suite:
-        return f"git checkout {found.culprits[-1][:12]} && {shlex.join(options.command)}"
-    words = ["memdesc-tool", "kunit", "--tree", ".", "--rev", found.culprits[-1][:12]]
-    for path in options.kunitconfigs:
-        words += ["--kunitconfig", str(path)]
-    words += ["--arch", options.arch] if options.arch else []
-    words += [] if options.kunitconfigs else ["--suite", options.suite.partition(":")[2]
-                                              or options.suite]  # fmt: skip
-    words += [] if found.sought.startswith(("(", "splat", "exit")) else [found.sought]
-    return shlex.join(words)
+def _print(found: Found, git: Git) -> None:
+    for line in (*bisectreport.observations(found, git), *bisectreport.summary(found)):
+        out.print(one_line(line), markup=False)
+
+
+def _write_report(
+    bisection: Bisection,
+    found: Found,
+    judge: Judge,
+    workspace: Workspace,
+    ends: Ends,
+    base: Base,
+) -> Path:
+    """Write the report for a mail; where it is."""
+    options, culprit = judge.options, found.culprits[-1]
+    source = workspace.checkout(culprit) if options.suite else workspace.root / "bisect"
+    named = found.sought if options.suite else ""
+    reproducer = judge.reproducer(culprit, ends.patches.get(culprit), found.sought)
+    where = bisectreport.Context(workspace.scratch, named or judge.name, reproducer,
+                                 ends.bad_name, base.users and not options.series)  # fmt: skip
+    report = options.report or bisection.log.with_name("report.txt")
+    text = bisectreport.mail(bisection, found, where, source)
+    write_atomic(report, text.encode(errors="surrogateescape"))
+    return report

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from memdesc_tool.commands.common import AnyCommand, project_option
 from memdesc_tool.errors import UserError
 from memdesc_tool.search import END_RUNS
+
+COMMAND_SECONDS = 7200
+"""What a command may take unless told otherwise: a kernel is built and booted in less."""
+
+
+class Finite(click.FloatRange):
+    """A number in a range, which NaN and infinity are not."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 @dataclass(frozen=True)
@@ -20,6 +37,7 @@ class Options:
     good: tuple[str, ...]
     bad: str | None
     first_parent: bool
+    skip: tuple[str, ...]
     series: tuple[str, ...]
     upto: int | None
     rev: str | None
@@ -48,10 +66,14 @@ class Options:
         return self.rev if self.series else self.bad
 
     @property
-    def what_is_run(self) -> tuple[object, ...]:
-        """What tells one question from another besides the revisions."""
-        return (self.suite, self.case, self.any_failure, self.arch, self.overlay,
-                self.kunitconfigs, self.timeout, self.command)  # fmt: skip
+    def what_is_asked(self) -> tuple[object, ...]:
+        """What tells one question from another besides the revisions and what is run."""
+        return (self.case, self.any_failure, self.overlay, self.deadline)
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds that a command may take; None for no end."""
+        return COMMAND_SECONDS if self.timeout is None else self.timeout or None
 
     def check(self) -> None:
         """Raise UserError for options that do not go together."""
@@ -84,6 +106,8 @@ _OPTIONS = (
                  help="A revision that does not fail; repeatable."),
     click.option("--bad", metavar="REV", help="A revision that fails [default: HEAD]."),
     click.option("--first-parent", is_flag=True, help="Look at the mainline's commits only."),
+    click.option("--skip", multiple=True, metavar="REV",
+                 help="A revision that cannot be tested, as for git bisect skip; repeatable."),
     click.option("--series", multiple=True, metavar="S",
                  help="Find the first bad patch of this series, with what it depends on."),
     click.option("--upto", type=int, metavar="N", help="--series: the first N patches only."),
@@ -100,13 +124,13 @@ _OPTIONS = (
     click.option("--kunitconfig", "kunitconfigs", multiple=True,
                  type=click.Path(path_type=Path, exists=True),
                  help="NAME is a suite of the tree itself, enabled by this fragment; repeatable."),
-    click.option("--confidence", type=click.FloatRange(0.5, 0.9999), default=0.95,
+    click.option("--confidence", type=Finite(0.5, 0.9999), default=0.95,
                  show_default=True, help="How sure the answer has to be."),
     click.option("--end-runs", type=click.IntRange(2), default=END_RUNS, show_default=True,
                  help="Runs of an end before it counts as what it was not said to be."),
     click.option("--max-runs", type=click.IntRange(1), help="Give up after so many runs."),
-    click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-                 help="Stop a CMD that runs longer [default: none does]."),
+    click.option("--timeout", type=Finite(min=0), metavar="SECONDS",
+                 help=f"Stop a CMD that runs longer; 0: none [default: {COMMAND_SECONDS}]."),
     click.option("--revert-check", is_flag=True,
                  help="Also run the bad end with the culprit reverted."),
     click.option("--rerun", is_flag=True, help="Take no stored results of suites."),
