@@ -34,13 +34,14 @@ LEFT_OUT = ("spdx", "results", "kernel-doc", "coccicheck", "compile")
 @dataclass(frozen=True)
 class Scope:
     """How much is checked: compile and coccicheck take minutes; arches: to compile for, and
-    those that files below arch/ ask for.
+    those that files below arch/ ask for; unsigned: the patches are signed off when they are sent.
     """
 
     compile: bool = True
     coccicheck: bool = False
     arches: tuple[str, ...] = ("x86_64",)
     jobs: int = field(default_factory=usable_cpus)
+    unsigned: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ def check_series(
 
     collector.run("message", of_patches(lambda step: check_message(step.patch)))
     collector.run("trailers", of_patches(lambda s: check_trailers(s.patch, candidate.history)))
-    collector.run("checkpatch", of_patches(lambda s: checkpatch.check_patch(top, s.patch)))
+    collector.run("checkpatch", of_patches(
+        lambda s: checkpatch.check_patch(top, s.patch, sign=scope.unsigned)))  # fmt: skip
     collector.run("maintainers", of_patches(
         lambda s: maintainers.check_maintainers(top, s.patch, listed)))  # fmt: skip
     collector.run("spdx", of_patches(lambda s: maintainers.check_licences(

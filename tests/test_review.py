@@ -92,6 +92,25 @@ def test_a_silence_that_is_for_another_patch_or_check_says_nothing(
     assert "silence" not in ran.out
 
 
+def test_only_what_send_signs_may_be_unsigned(
+    tool: Tool, minitree: GitTree, scripted: Path
+) -> None:
+    missing = "checkpatch:MISSING_SIGN_OFF"
+    mail = mail_of(minitree, "[PATCH]")
+    assert f"ERROR: {missing}" in plug_in(minitree, "patch", mail).out
+    signed = mail.replace(b"\n---\n", b"\nSigned-off-by: A. Developer <dev@example.org>\n---\n", 1)
+    assert missing not in plug_in(minitree, "patch", signed).out
+    tree = ("--tree", minitree.path)
+    minitree.git("rebase", "-q", "main", "work")
+    minitree.git("checkout", "-q", "main")
+    assert missing in tool("check", "--branch", "main..work", *tree).out
+    own = tool("check", "first", "--project", scripted, *tree).out
+    assert "checkpatch:TWENTY" in own and missing not in own
+    series = scripted / "patches" / "first"
+    (series / "series.toml").unlink()
+    assert missing in tool("check", series, *tree).out
+
+
 def test_what_a_mail_says_of_its_series() -> None:
     text = "x\n\nbase-commit: 0123456789ab\nchange-id: 20260101-my-pages-0123456789ab\n"
     head = b"Subject: =?utf-8?q?=5BPATCH_mm_v3_0/7=5D_mm=3A_Gr=C3=B6=C3=9Fe?=\n"

@@ -22,7 +22,7 @@ from memdesc_tool.git import Git
 from memdesc_tool.patch import file_name, parse_patch
 from memdesc_tool.results import open_store
 from memdesc_tool.review import read_announced, review_span
-from memdesc_tool.series import Entry, Series, read_description
+from memdesc_tool.series import SERIES_FILE, Entry, Series, read_description
 from memdesc_tool.trailers import History, addresses
 
 
@@ -69,9 +69,12 @@ def check_command(
     if b4:
         _plug_in(b4, options.describe)
         return
-    scope = Scope(not no_compile, coccicheck, arches or ("x86_64",), jobs or usable_cpus())
     with options.open(context) as found, open_store(context.cache.results) as store:
         series = found.candidate.series
+        unsigned = not options.branch and (series.directory / SERIES_FILE).is_file()
+        scope = Scope(
+            not no_compile, coccicheck, arches or ("x86_64",), jobs or usable_cpus(), unsigned
+        )
         report = check_series(
             found.candidate, found.workspace, store, found.suites, scope, context.progress
         )
