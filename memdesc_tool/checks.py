@@ -12,6 +12,7 @@ from memdesc_tool import build, checkpatch, evidence, kconfig, kerneldoc, mainta
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.console import Progress
+from memdesc_tool.cover import check_cover
 from memdesc_tool.errors import InfraError
 from memdesc_tool.finding import Finding, Severity, Silence
 from memdesc_tool.interfaces import check_interfaces
@@ -27,7 +28,7 @@ from memdesc_tool.workspace import Workspace
 
 PROBE = "lib/sort.o"
 """An object of every kernel, for a series that adds all of its own."""
-LEFT_OUT = ("spdx", "results", "kernel-doc", "coccicheck", "compile")
+LEFT_OUT = ("cover", "spdx", "results", "kernel-doc", "coccicheck", "compile")
 """Checks that check_alone() does not make."""
 
 
@@ -159,6 +160,7 @@ def check_series(
     collector.run("spdx", of_patches(lambda s: maintainers.check_licences(
         s.patch, candidate.content(s.commit, s.changed))))  # fmt: skip
     collector.run("interfaces", lambda: check_interfaces(candidate))
+    collector.run("cover", lambda: check_cover(candidate.series))
     collector.run("results", lambda: evidence.check_evidence(
         candidate, suites, evidence.read_evidence(workspace, store)))  # fmt: skip
     collector.run("kernel-doc", of_patches(partial(_kernel_doc, candidate, top)))

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from memdesc_tool.candidate import Candidate
 from memdesc_tool.errors import UserError
 from memdesc_tool.evidence import Tested, Untested
+from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.git import Git
+from memdesc_tool.message import EDITME
 from memdesc_tool.series import Series
 from memdesc_tool.template import render
 
@@ -63,6 +65,25 @@ def make_cover(
     above, _, below = body.strip().partition("\n---\n")
     parts = [below.strip(), "" if changes and changes in text else changes, range_diff]
     return Cover(subject.strip(), above.strip(), "\n\n".join(part for part in parts if part))
+
+
+def check_cover(series: Series) -> tuple[Finding, ...]:
+    """What of the template of a cover letter is still to be written; it may have none."""
+    path = series.directory / TEMPLATE
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return tuple(
+        Finding("cover", Severity.ERROR, f"is to be written: {match[0].strip()}")
+        for match in EDITME.finditer(f"{series.title}\n{text}")
+    )
+
+
+def refuse_unfinished(candidate: Candidate, cover: str) -> None:
+    """Raise UserError where the text of the cover or a message is still to be written."""
+    texts = [("the cover letter", cover)]
+    texts += [(step.name, f"{step.patch.subject}\n{step.patch.body}") for step in candidate.steps]
+    for name, text in texts:
+        if match := EDITME.search(text):
+            raise UserError(f"{name} is to be written: {match[0].strip()}")
 
 
 def changes_text(series: Series) -> str:

@@ -26,6 +26,9 @@ ADDRESS = re.compile(
     r'(?:"[^"]+"|[^<>"]+)? ?<[^<>@\s]+@[^<>@\s]+>(?: *(?:#|\[).*)?$|\S+@\S+(?: +#.*)?$'
 )
 
+EDITME = re.compile(r"^.*\bEDITME\b.*$", re.MULTILINE)
+"""A line that is still to be written."""
+
 _UNFINISHED = re.compile(r"(fixup|squash|amend)!|\b(WIP|TODO|FIXME|EDITME)\b")
 _NOT_IMPERATIVE = re.compile(
     r"(add|allow|avoid|change|clean|convert|drop|fix|implement|introduce|move|refactor|remov|"
@@ -65,6 +68,8 @@ def _body(patch: Patch) -> Iterator[Finding]:
     text = _prose(patch)
     if not text.strip():
         yield _found("message", Severity.ERROR, patch, "says nothing beyond the subject")
+    if match := EDITME.search(patch.body):
+        yield _found("message", Severity.ERROR, patch, f"is to be written: {match[0].strip()}")
     if match := re.search(r"\b[Tt]his (patch|commit) \w+", text):
         yield _found("message", Severity.WARNING, patch,
                      f'"{match[0]}": say what to do, in the imperative mood')  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from memdesc_tool import cover, evidence
 from memdesc_tool.figuretable import figures_text
 from memdesc_tool.measured import Figure
 from memdesc_tool.results import key_of, open_store
-from tests.conftest import Tool
+from tests.conftest import GitTree, Tool
+from tests.mailbox import describe, give_identity, home, without_git
 from tests.minikernel import FIXED, STEPS, SUITE, MiniKernel, make_mini
 from tests.reports import Reported
 
@@ -118,3 +121,42 @@ Measured on the base and at the end, medians of 5 boots:
 1 figure has changed by no more than 2%, or than boots differ."""
     )
     assert figures_text(figures, "mm: d") == figures_text((), "mm: c") == ""
+
+
+@pytest.mark.parametrize("where", ["cover", "title", "message", "subject"])
+def test_what_is_still_to_be_written_is_an_error_and_not_sent(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path, where: str
+) -> None:
+    series = describe(project)
+    name = {"cover": "cover.md.j2", "title": "series.toml"}.get(
+        where, "0001-a-write-three-as.patch"
+    )
+    file = next(series.glob(f"{name.removesuffix('.patch')}*"))
+    old, new = {"cover": ("Figures are", "EDITME: why"), "title": ("figures", "figures EDITME"),
+                "message": ("Because", "EDITME: because"),
+                "subject": ("as a word", "as a word EDITME")}[where]  # fmt: skip
+    file.write_text(file.read_text().replace(old, new, 1))
+    give_identity(minitree)
+    args = ("first", "--tree", minitree.path, "--project", project)
+    ran = tool("check", *args, "--no-compile")
+    assert ran.status == 1 and re.search("error .*EDITME", ran.out)
+    ran = tool("send", *args, "-o", tmp_path / "out", **home(tmp_path / "home"))
+    assert ran.status == 2 and "is to be written: " in ran.err
+    assert not (tmp_path / "out").exists() and "b4/first" not in minitree.git("branch")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_branch_with_the_cover_letter_that_b4_begins_with_is_not_sent(
+    tool: Tool, minitree: GitTree, tmp_path: Path
+) -> None:
+    variables = home(tmp_path / "home")
+    give_identity(minitree)
+    b4 = Path(sys.executable).with_name("b4")
+    subprocess.run([b4, "--offline-mode", "prep", "--new", "mine", "--fork-point", "main"],
+                   cwd=minitree.path, env=without_git(variables), check=True)  # fmt: skip
+    minitree.git("cherry-pick", "main..work")
+    minitree.git("checkout", "-q", "main")
+    ran = tool("send", "--branch", "b4/mine", "--tree", minitree.path, "-o", tmp_path / "out",
+               **variables)  # fmt: skip
+    assert ran.status == 2 and "the cover letter of b4/mine has an EDITME" in ran.err
+    assert not (tmp_path / "out").exists()
