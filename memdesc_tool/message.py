@@ -11,17 +11,10 @@ from collections.abc import Iterator
 
 from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.patch import Patch
+from memdesc_tool.tags import TAGS, is_known, is_person
 
 WIDTH = 75
 """Columns of a subject and of a line of text."""
-TAGS = (
-    "Fixes", "Reported-by", "Closes", "Suggested-by", "Co-developed-by", "Signed-off-by",
-    "Tested-by", "Reviewed-by", "Acked-by", "Cc", "Link", "Assisted-by", "Debugged-by",
-    "Based-on-patch-by", "Originally-by", "Message-ID",
-)  # fmt: skip
-PEOPLE = ("Reported-by", "Suggested-by", "Co-developed-by", "Signed-off-by", "Tested-by",
-          "Reviewed-by", "Acked-by", "Cc", "Debugged-by")  # fmt: skip
-"""Tags whose value is a person or a list."""
 ADDRESS = re.compile(
     r'(?:"[^"]+"|[^<>"]+)? ?<[^<>@\s]+@[^<>@\s]+>(?: *(?:#|\[).*)?$|\S+@\S+(?: +#.*)?$'
 )
@@ -103,9 +96,9 @@ def _trailers(patch: Patch) -> Iterator[Finding]:
     for number, (name, value) in enumerate(patch.trailers):
         if known.get(name.lower(), name) != name:
             yield bad(f"{name}: is written {known[name.lower()]}:")
-        elif name not in TAGS:
+        elif not is_known(name):
             yield bad(f"{name}: is no tag that the kernel knows")
-        if name in PEOPLE and not ADDRESS.match(value):
+        if is_person(name) and not ADDRESS.match(value):
             yield bad(f"{name}: {value} is no name with an address", Severity.ERROR)
         if (name, value) in patch.trailers[:number]:
             yield bad(f"{name}: {value} is there twice")
