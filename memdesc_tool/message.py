@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.patch import Patch
@@ -15,6 +16,8 @@ from memdesc_tool.tags import TAGS, is_known, is_person
 
 WIDTH = 75
 """Columns of a subject and of a line of text."""
+SIGNED = ("Fixes", "Reported-by", "Closes", "Suggested-by")
+"""Tags that are part of what is signed: whoever adds one signs below it."""
 ADDRESS = re.compile(
     r'(?:"[^"]+"|[^<>"]+)? ?<[^<>@\s]+@[^<>@\s]+>(?: *(?:#|\[).*)?$|\S+@\S+(?: +#.*)?$'
 )
@@ -22,12 +25,13 @@ ADDRESS = re.compile(
 EDITME = re.compile(r"^.*\bEDITME\b.*$", re.MULTILINE)
 """A line that is still to be written."""
 
+_EMPTY = "\n\n"
 _UNFINISHED = re.compile(r"(fixup|squash|amend)!|\b(WIP|TODO|FIXME|EDITME)\b")
 _NOT_IMPERATIVE = re.compile(
     r"(add|allow|avoid|change|clean|convert|drop|fix|implement|introduce|move|refactor|remov|"
     r"rename|replac|switch|updat|us|mak)(e?s|e?d|ing)\b", re.IGNORECASE
 )  # fmt: skip
-_TAG_LINE = re.compile(r"([A-Z][a-z]+(?:-[a-z]+)+|Fixes|Cc|Link|Closes): \S")
+_TAG_LINE = re.compile(r"([A-Z][a-z]+(?:-[a-z]+)*-by|Fixes|Cc|Link|Closes): \S")
 
 
 def check_message(patch: Patch) -> tuple[Finding, ...]:
@@ -71,15 +75,38 @@ def _body(patch: Patch) -> Iterator[Finding]:
         more = f", and {len(long) - 1} more lines" if len(long) > 1 else ""
         text = f"a line has {len(long[0])} columns, {WIDTH} are the most{more}: {long[0]}"
         yield _found("message", Severity.WARNING, patch, text)
-    for paragraph in _prose(patch).strip().split("\n\n"):
-        if match := _TAG_LINE.match(paragraph.splitlines()[0] if paragraph else ""):
-            stranded = f"{match[1]}: stands above an empty line, git does not see it"
-            yield _found("trailers", Severity.WARNING, patch, stranded)
+    yield from _stranded(patch)
+
+
+def _stranded(patch: Patch) -> Iterator[Finding]:
+    """Tags that are not in the last paragraph, or not alone in it."""
+
+    def bad(name: str, text: str) -> Finding:
+        return _found("trailers", Severity.WARNING, patch, f"{name}: stands {text}")
+
+    last = "" if patch.trailers else patch.body.rpartition(_EMPTY)[2]
+    for paragraph in _prose(patch).split(_EMPTY):
+        matches = (_TAG_LINE.match(line) for line in paragraph.splitlines())
+        if tags := [match[1] for match in matches if match]:
+            where = "beside text" if paragraph == last else "above an empty line"
+            yield bad(tags[0], f"{where}, git does not see it")
+    if patch.trailers and _beside(patch):
+        yield bad(patch.trailers[0][0], "directly below text, without an empty line")
 
 
 def _prose(patch: Patch) -> str:
-    """The body without the block of trailers."""
-    return patch.body.rpartition("\n\n")[0] if patch.trailers else patch.body
+    """The body without the trailers."""
+    if not patch.trailers:
+        return patch.body
+    return f"{patch.body.rpartition(_EMPTY)[0]}{_EMPTY}{_beside(patch)}".strip()
+
+
+def _beside(patch: Patch) -> str:
+    """The text directly above the trailers, without notes: [akpm: fix it]."""
+    lines = patch.body.rpartition(_EMPTY)[2].splitlines()
+    first = f"{patch.trailers[0][0]}: "
+    above = takewhile(lambda line: not line.startswith(first), lines)
+    return "\n".join(line for line in above if not line.startswith(("[", "(cherry picked from")))
 
 
 def _too_long(line: str) -> bool:
@@ -92,6 +119,7 @@ def _trailers(patch: Patch) -> Iterator[Finding]:
         return _found("trailers", severity, patch, text)
 
     names = [name for name, _ in patch.trailers]
+    signed = [number for number, name in enumerate(names) if name == "Signed-off-by"]
     known = {tag.lower(): tag for tag in TAGS}
     for number, (name, value) in enumerate(patch.trailers):
         if known.get(name.lower(), name) != name:
@@ -105,5 +133,5 @@ def _trailers(patch: Patch) -> Iterator[Finding]:
         following = patch.trailers[number + 1 : number + 2]
         if name == "Co-developed-by" and following != (("Signed-off-by", value),):
             yield bad(f"Co-developed-by: {value} is not followed by Signed-off-by: of the same")
-    if "Fixes" in names and "Signed-off-by" in names[: names.index("Fixes")]:
-        yield bad("Fixes: belongs before Signed-off-by:")
+        if name in SIGNED and signed and number > signed[-1]:
+            yield bad(f"{name}: belongs before Signed-off-by:")
