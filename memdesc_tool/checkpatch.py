@@ -1,4 +1,4 @@
-"""The tree's own scripts/checkpatch.pl, on a patch as it is signed and sent."""
+"""The tree's own scripts/checkpatch.pl, on a patch as it is sent."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _LINE = re.compile(r"(?P<where>\S*?):(?P<line>\d+): (?P<kind>ERROR|WARNING|CHECK
                    r"(?P<type>\w+): (?P<text>.*)")  # fmt: skip
 
 
-def signed(patch: Patch) -> bytes:
-    """The patch as mail, signed off by its author."""
+def as_mail(patch: Patch, *, sign: bool) -> bytes:
+    """The patch as mail; sign: signed off by its author, if it is not."""
     assert patch.mail
     body = patch.body
     trailer = f"Signed-off-by: {patch.mail.author}"
     own = email.utils.parseaddr(patch.mail.author)[1]
     signers = [value for name, value in patch.trailers if name == "Signed-off-by"]
-    if own not in {email.utils.parseaddr(value)[1] for value in signers}:
+    if sign and own not in {email.utils.parseaddr(value)[1] for value in signers}:
         body = f"{body}{chr(10) if patch.trailers else chr(10) * 2}{trailer}".lstrip()
     head = f"From: {patch.mail.author}\nSubject: [PATCH] {patch.subject}\n\n{body}\n---\n\n"
     return head.encode() + patch.diff
 
 
-def check_patch(top: Path, patch: Patch) -> tuple[Finding, ...]:
+def check_patch(top: Path, patch: Patch, *, sign: bool = False) -> tuple[Finding, ...]:
     """What checkpatch --strict of the tree at top says of a patch.
 
-    Raises InfraError where it does not run.
+    sign: it is signed off when it is sent. Raises InfraError where the script does not run.
     """
     script = top / SCRIPT
     if not script.is_file():
@@ -45,7 +45,7 @@ def check_patch(top: Path, patch: Patch) -> tuple[Finding, ...]:
         raise InfraError("perl is not installed", "apt install perl")
     with tempfile.TemporaryDirectory(prefix="memdesc-checkpatch.") as directory:
         path = Path(directory) / "x.patch"
-        path.write_bytes(signed(patch))
+        path.write_bytes(as_mail(patch, sign=sign))
         done = process.capture(
             ["perl", str(script), "--strict", "--show-types", "--terse", "--showfile",
              "--no-summary", "--codespell", "--ignore", ",".join(IGNORED), "--root", str(top),

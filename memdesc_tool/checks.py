@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from memdesc_tool import build, checkpatch, evidence, kconfig, kerneldoc, mainta
 from memdesc_tool.build import usable_cpus
 from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.console import Progress
+from memdesc_tool.cover import check_cover
 from memdesc_tool.errors import InfraError
 from memdesc_tool.finding import Finding, Severity, Silence
 from memdesc_tool.interfaces import check_interfaces
@@ -26,18 +28,21 @@ from memdesc_tool.workspace import Workspace
 
 PROBE = "lib/sort.o"
 """An object of every kernel, for a series that adds all of its own."""
+LEFT_OUT = ("cover", "spdx", "results", "kernel-doc", "coccicheck", "compile")
+"""Checks that check_alone() does not make."""
 
 
 @dataclass(frozen=True)
 class Scope:
     """How much is checked: compile and coccicheck take minutes; arches: to compile for, and
-    those that files below arch/ ask for.
+    those that files below arch/ ask for; unsigned: the patches are signed off when they are sent.
     """
 
     compile: bool = True
     coccicheck: bool = False
     arches: tuple[str, ...] = ("x86_64",)
     jobs: int = field(default_factory=usable_cpus)
+    unsigned: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,12 @@ class _Collector:
         except InfraError as error:
             self.skipped.append((name, error.message))
 
-    def report(self, series: Series) -> Report:
-        """Silences applied; one that covers nothing is a finding itself."""
+    def report(self, series: Series, left_out: Sequence[str] = (), *, whole: bool = True) -> Report:
+        """Silences applied; one that covers nothing is a finding itself.
+
+        left_out: checks that were not to be made; whole: whether every patch of the series was
+        there, else a silence may be for another one.
+        """
         unique = list(dict.fromkeys(self.findings))
         order = {entry.patch.path.name: n for n, entry in enumerate(series.entries)}
         unique.sort(key=lambda one: order.get(one.patch, len(order)))
@@ -91,12 +100,17 @@ class _Collector:
                 silenced.append((one, covering[0]))
             else:
                 left.append(one)
-        names = tuple(name for name, _ in self.skipped)
-        for silence in series.silences:
-            if silence not in used and not silence.check.startswith(names or ("\n",)):
+        unmade = (*left_out, *(name for name, _ in self.skipped))
+        for silence in series.silences if whole else ():
+            if silence not in used and not any(_is_for(silence, name) for name in unmade):
                 text = f"{silence.check} on {silence.patch} silences nothing, it can go"
                 left.append(Finding("silence", Severity.WARNING, text))
         return Report(tuple(left), tuple(silenced), tuple(self.checked), tuple(self.skipped))
+
+
+def _is_for(silence: Silence, check: str) -> bool:
+    """Whether a silence may cover findings of a check, whose names may go on behind a colon."""
+    return any(fnmatchcase(check, glob) for glob in (silence.check, silence.check.split(":")[0]))
 
 
 def check_alone(series: Series, top: Path, candidate: Candidate) -> Report:
@@ -116,7 +130,7 @@ def check_alone(series: Series, top: Path, candidate: Candidate) -> Report:
     collector.run("maintainers", of_patches(partial(maintainers.check_maintainers, top)))
     if candidate.steps:
         collector.run("interfaces", lambda: check_interfaces(candidate))
-    return collector.report(series)
+    return collector.report(series, LEFT_OUT, whole=bool(candidate.steps))
 
 
 def check_series(
@@ -139,12 +153,14 @@ def check_series(
 
     collector.run("message", of_patches(lambda step: check_message(step.patch)))
     collector.run("trailers", of_patches(lambda s: check_trailers(s.patch, candidate.history)))
-    collector.run("checkpatch", of_patches(lambda s: checkpatch.check_patch(top, s.patch)))
+    collector.run("checkpatch", of_patches(
+        lambda s: checkpatch.check_patch(top, s.patch, sign=scope.unsigned)))  # fmt: skip
     collector.run("maintainers", of_patches(
         lambda s: maintainers.check_maintainers(top, s.patch, listed)))  # fmt: skip
     collector.run("spdx", of_patches(lambda s: maintainers.check_licences(
         s.patch, candidate.content(s.commit, s.changed))))  # fmt: skip
     collector.run("interfaces", lambda: check_interfaces(candidate))
+    collector.run("cover", lambda: check_cover(candidate.series))
     collector.run("results", lambda: evidence.check_evidence(
         candidate, suites, evidence.read_evidence(workspace, store)))  # fmt: skip
     collector.run("kernel-doc", of_patches(partial(_kernel_doc, candidate, top)))

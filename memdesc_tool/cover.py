@@ -1,8 +1,9 @@
 """The cover letter: a template of the series' own, filled in with what is known.
 
-patches/<series>/cover.md.j2 has the words `series`, `base`, `tested`, `changes` and
-`diffstat`. What is permanent stands above the first line of ---; what changed since earlier
-revisions is put below it, since mm folds the text above into the first patch.
+patches/<series>/cover.md.j2 has the words `series`, `base`, `tested`, `figures` (what a
+benchmark came to, "" for none), `changes` and `diffstat`. What is permanent stands above the
+first line of ---; what changed since earlier revisions is put below it, since mm folds the text
+above into the first patch.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from dataclasses import dataclass
 
 from memdesc_tool.candidate import Candidate
 from memdesc_tool.errors import UserError
-from memdesc_tool.evidence import Tested
+from memdesc_tool.evidence import Tested, Untested
+from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.git import Git
+from memdesc_tool.message import EDITME
 from memdesc_tool.series import Series
 from memdesc_tool.template import render
 
 TEMPLATE = "cover.md.j2"
 WIDTH = 72
+NAMED = 5
+"""How many skipped cases of a suite are named."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class Cover:
 
 
 def make_cover(
-    series: Series, base: str, tested: str, diffstat: str, range_diff: str = ""
+    series: Series, base: str, tested: str, figures: str, diffstat: str, range_diff: str = ""
 ) -> Cover:
-    """The cover letter of a series; base, tested, diffstat: texts for the template.
+    """The cover letter of a series; base, tested, figures, diffstat: texts for the template.
 
     Raises UserError where there is no template, or what it gives has no subject.
     """
@@ -50,7 +55,7 @@ def make_cover(
         )
     changes = changes_text(series)
     text = render(series.directory, TEMPLATE, series=series, base=base, tested=tested,
-                  changes=changes, diffstat=diffstat).strip()  # fmt: skip
+                  figures=figures, changes=changes, diffstat=diffstat).strip()  # fmt: skip
     subject, _, body = text.partition("\n")
     if not subject.strip() or not body.startswith("\n"):
         raise UserError(
@@ -62,6 +67,25 @@ def make_cover(
     return Cover(subject.strip(), above.strip(), "\n\n".join(part for part in parts if part))
 
 
+def check_cover(series: Series) -> tuple[Finding, ...]:
+    """What of the template of a cover letter is still to be written; it may have none."""
+    path = series.directory / TEMPLATE
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return tuple(
+        Finding("cover", Severity.ERROR, f"is to be written: {match[0].strip()}")
+        for match in EDITME.finditer(f"{series.title}\n{text}")
+    )
+
+
+def refuse_unfinished(candidate: Candidate, cover: str) -> None:
+    """Raise UserError where the text of the cover or a message is still to be written."""
+    texts = [("the cover letter", cover)]
+    texts += [(step.name, f"{step.patch.subject}\n{step.patch.body}") for step in candidate.steps]
+    for name, text in texts:
+        if match := EDITME.search(text):
+            raise UserError(f"{name} is to be written: {match[0].strip()}")
+
+
 def changes_text(series: Series) -> str:
     """What changed in each revision, newest first, and where the earlier ones are."""
     blocks = [f"Changes in v{revision}:\n{text}" for revision, text in series.changes]
@@ -70,31 +94,48 @@ def changes_text(series: Series) -> str:
     return "\n\n".join(blocks)
 
 
-def tested_text(tested: Sequence[Tested], missing: Sequence[str], total: int) -> str:
+def tested_text(tested: Sequence[Tested], untested: Sequence[Untested], total: int) -> str:
     """What ran and what did not, in words; total: revisions of the series, base included."""
-    if not tested and not missing:
+    if not tested and not untested:
         return "No test suite belongs to this series."
     lines = ["Tested:"] if tested else ["Nothing of it was tested."]
-    lines += [_paragraph(one, total) for one in tested]
-    text = "\n".join(lines)
-    if missing:
-        listed = "\n".join(f"- {name}" for name in missing)
-        text += f"\n\nNot tested on the state after the last patch:\n{listed}"
-    return text
+    lines += [_item(_came_to(one, total)) for one in tested]
+    gaps = [": ".join(filter(None, (one.name, one.why))) for one in untested]
+    gaps += [f"{one.suite}/{one.arch}, skipped: {_named(one.skipped)}"
+             for one in tested if one.skipped]  # fmt: skip
+    if gaps:
+        lines += ["", "Not tested on the state after the last patch:", *map(_item, gaps)]
+    return "\n".join(lines)
 
 
-def _paragraph(one: Tested, total: int) -> str:
+def _came_to(one: Tested, total: int) -> str:
     every = one.patches == total
     where = "on the base and every patch" if every else f"on {one.patches} of {total} revisions"
-    text = f"- {one.suite} on {one.arch}, {where}: {one.passed} cases pass at the end"
-    text += f", {one.failed} fail" if one.failed else ""
-    if one.repeated:
-        text += f"; {one.attempts} runs, {_duration(one.seconds)} together"
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
+    counts = [f"{one.passed} {'case passes' if one.passed == 1 else 'cases pass'} at the end"]
+    counts += [f"{one.failed} {'fails' if one.failed == 1 else 'fail'}"] if one.failed else []
+    skipped = len(one.skipped)
+    counts += [f"{skipped} {'is' if skipped == 1 else 'are'} skipped"] if skipped else []
+    parts = [f"{one.suite} on {one.arch}, {where}: {', '.join(counts)}", *one.broken]
+    if one.seconds is not None:
+        runs = "1 run" if one.runs == 1 else f"{one.runs} runs"
+        parts.append(f"{runs}, {_duration(one.seconds)}{' with builds' if one.builds else ''}")
+    return "; ".join(parts)
+
+
+def _item(text: str) -> str:
+    return textwrap.fill(f"- {text}", WIDTH, subsequent_indent="  ", break_long_words=False,
+                         break_on_hyphens=False)  # fmt: skip
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
 
 
 def diffstat(candidate: Candidate) -> str:

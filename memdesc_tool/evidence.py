@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from memdesc_tool.baseline import BAD, cases_of, compare, worst
+from memdesc_tool.baseline import BAD, RUN, cases_of, compare, is_case, worst
 from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.cells import Column
 from memdesc_tool.errors import FailedError
@@ -101,12 +101,18 @@ def _found(step: Step, severity: Severity, text: str) -> Finding:
     return Finding("results", severity, text, step.name)
 
 
+UNBUILT = {Outcome.BUILD_FAILED: "does not build", Outcome.CONFIG_FAILED: "cannot be configured"}
+"""Outcomes of runs in which nothing was tested, in words."""
+
+
 @dataclass(frozen=True)
 class Tested:
     """What a suite came to on an arch, for people.
 
-    patches: on how many of the series' revisions it ran, base included; passed, failed: at
-    the end; attempts, seconds: of all runs.
+    patches: on how many of the series' revisions it ran, base included; passed, failed: how many
+    cases at the end; skipped: names of the cases that are at the end; broken: what else went
+    wrong there, in words; runs: on all of these revisions; seconds: of these together, None
+    where that says nothing; builds: whether they are those of the builds, too.
     """
 
     suite: str
@@ -114,30 +120,76 @@ class Tested:
     patches: int
     passed: int
     failed: int
-    attempts: int
-    seconds: float
-    repeated: bool
+    skipped: tuple[str, ...]
+    broken: tuple[str, ...]
+    runs: int
+    seconds: float | None
+    builds: bool = False
+
+
+@dataclass(frozen=True)
+class Untested:
+    """A "suite/arch" that says nothing of the state after the last patch; why: "" for not run."""
+
+    name: str
+    why: str = ""
 
 
 def what_was_tested(
     candidate: Candidate, suites: Sequence[Suite], evidence: Evidence
-) -> tuple[tuple[Tested, ...], tuple[str, ...]]:
-    """What ran, and the "suite/arch" that did not run on the state after the last patch."""
+) -> tuple[tuple[Tested, ...], tuple[Untested, ...]]:
+    """What ran, and what did not run on the state after the last patch."""
     tested: list[Tested] = []
-    missing: list[str] = []
+    untested: list[Untested] = []
     commits = [candidate.start, *(step.commit for step in candidate.steps)]
     for suite in suites:
         by_commit = [evidence.runs(commit, suite) for commit in commits]
         for arch in dict.fromkeys((*_due(suite, by_commit[-1]), *by_commit[-1])):
-            runs = [found[arch] for found in by_commit if arch in found]
-            if arch not in by_commit[-1]:
-                missing.append(f"{suite.name}/{arch}")
-                continue
-            verdicts = [worst(every) for every in cases_of(by_commit[-1][arch]).values()]
-            attempts = [attempt for one in runs for attempt in one]
-            tested.append(
-                Tested(suite.name, arch, len(runs), verdicts.count(Verdict.PASSED),
-                       verdicts.count(Verdict.FAILED), len(attempts),
-                       sum(attempt.seconds for attempt in attempts), suite.attempts > 1)
-            )  # fmt: skip
-    return tuple(tested), tuple(missing)
+            every = [found.get(arch, ()) for found in by_commit]
+            if any(attempt.outcome not in UNBUILT for attempt in every[-1]):
+                tested.append(_came_to(suite, arch, every))
+            else:
+                untested.append(Untested(f"{suite.name}/{arch}", _why(every[-1])))
+    return tuple(tested), tuple(untested)
+
+
+def _why(attempts: Sequence[Attempt]) -> str:
+    """Why nothing was tested in attempts; "" where there are none."""
+    words = (": ".join(filter(None, (UNBUILT[one.outcome], one.detail))) for one in attempts)
+    return next(words, "")
+
+
+def _came_to(suite: Suite, arch: str, every: Sequence[Sequence[Attempt]]) -> Tested:
+    """every: the attempts on each revision, of which the last one was tested."""
+    ran = [[one for one in attempts if one.outcome not in UNBUILT] for attempts in every]
+    last = {name: worst(verdicts) for name, verdicts in cases_of(every[-1]).items()}
+    by_verdict = {
+        verdict: [name for name, found in last.items() if found is verdict and is_case(name)]
+        for verdict in Verdict
+    }
+    # An attempt that a revision has inherited from another was made once.
+    made = {attempt for attempts in ran for attempt in attempts}
+    timed = suite.kind is Kind.KSELFTEST or suite.attempts > 1
+    return Tested(
+        suite.name,
+        arch,
+        sum(bool(attempts) for attempts in ran),
+        len(by_verdict[Verdict.PASSED]),
+        len(by_verdict[Verdict.FAILED]),
+        tuple(by_verdict[Verdict.SKIPPED]),
+        tuple(_broken(every[-1], last)),
+        len(made),
+        sum(attempt.seconds for attempt in made) if timed else None,
+        builds=suite.kind is Kind.KUNIT,
+    )
+
+
+def _broken(attempts: Sequence[Attempt], last: Mapping[str, Verdict]) -> Iterator[str]:
+    """Runs that did not come to their end, then splats and the like."""
+    outcomes = [one.outcome for one in attempts if one.outcome is not Outcome.RAN]
+    for outcome in dict.fromkeys(outcomes):
+        count = outcomes.count(outcome)
+        yield f"{count} {'run' if count == 1 else 'runs'}: {outcome.value}"
+    for name, verdict in last.items():
+        if verdict is Verdict.FAILED and name != RUN and not is_case(name):
+            yield name

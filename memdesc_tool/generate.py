@@ -22,11 +22,9 @@ from memdesc_tool.overlay import overlaid_files
 from memdesc_tool.patch import Patch, format_patch, parse_patch, patch_id
 from memdesc_tool.readsuite import find_suite
 from memdesc_tool.series import Entry, Kind, Numbered, Series
+from memdesc_tool.tags import is_given
 from memdesc_tool.template import render
 from memdesc_tool.workspace import Workspace
-
-GIVEN = ("Reviewed-by", "Acked-by", "Tested-by", "Reported-by", "Suggested-by", "Link", "Closes")
-"""Tags that come from others, by mail."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def make_patch(
 
 def _reviews(git: Git, old: Patch, new: Patch) -> str:
     """Trailers that reviewers gave to the patch that is there; none where it changes."""
-    missing = [pair for pair in old.trailers if pair not in new.trailers and pair[0] in GIVEN]
+    missing = [pair for pair in old.trailers if pair not in new.trailers and is_given(pair[0])]
     if not missing or patch_id(git, old) != patch_id(git, new):
         return ""
     lines = "".join(f"{name}: {value}\n" for name, value in missing)

@@ -8,30 +8,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.patch import Patch
+from memdesc_tool.tags import TAGS, is_known, is_person
 
 WIDTH = 75
 """Columns of a subject and of a line of text."""
-TAGS = (
-    "Fixes", "Reported-by", "Closes", "Suggested-by", "Co-developed-by", "Signed-off-by",
-    "Tested-by", "Reviewed-by", "Acked-by", "Cc", "Link", "Assisted-by", "Debugged-by",
-    "Based-on-patch-by", "Originally-by", "Message-ID",
-)  # fmt: skip
-PEOPLE = ("Reported-by", "Suggested-by", "Co-developed-by", "Signed-off-by", "Tested-by",
-          "Reviewed-by", "Acked-by", "Cc", "Debugged-by")  # fmt: skip
-"""Tags whose value is a person or a list."""
+SIGNED = ("Fixes", "Reported-by", "Closes", "Suggested-by")
+"""Tags that are part of what is signed: whoever adds one signs below it."""
 ADDRESS = re.compile(
     r'(?:"[^"]+"|[^<>"]+)? ?<[^<>@\s]+@[^<>@\s]+>(?: *(?:#|\[).*)?$|\S+@\S+(?: +#.*)?$'
 )
 
+EDITME = re.compile(r"^.*\bEDITME\b.*$", re.MULTILINE)
+"""A line that is still to be written."""
+
+_EMPTY = "\n\n"
 _UNFINISHED = re.compile(r"(fixup|squash|amend)!|\b(WIP|TODO|FIXME|EDITME)\b")
 _NOT_IMPERATIVE = re.compile(
     r"(add|allow|avoid|change|clean|convert|drop|fix|implement|introduce|move|refactor|remov|"
     r"rename|replac|switch|updat|us|mak)(e?s|e?d|ing)\b", re.IGNORECASE
 )  # fmt: skip
-_TAG_LINE = re.compile(r"([A-Z][a-z]+(?:-[a-z]+)+|Fixes|Cc|Link|Closes): \S")
+_TAG_LINE = re.compile(r"([A-Z][a-z]+(?:-[a-z]+)*-by|Fixes|Cc|Link|Closes): \S")
 
 
 def check_message(patch: Patch) -> tuple[Finding, ...]:
@@ -65,6 +65,8 @@ def _body(patch: Patch) -> Iterator[Finding]:
     text = _prose(patch)
     if not text.strip():
         yield _found("message", Severity.ERROR, patch, "says nothing beyond the subject")
+    if match := EDITME.search(patch.body):
+        yield _found("message", Severity.ERROR, patch, f"is to be written: {match[0].strip()}")
     if match := re.search(r"\b[Tt]his (patch|commit) \w+", text):
         yield _found("message", Severity.WARNING, patch,
                      f'"{match[0]}": say what to do, in the imperative mood')  # fmt: skip
@@ -73,15 +75,38 @@ def _body(patch: Patch) -> Iterator[Finding]:
         more = f", and {len(long) - 1} more lines" if len(long) > 1 else ""
         text = f"a line has {len(long[0])} columns, {WIDTH} are the most{more}: {long[0]}"
         yield _found("message", Severity.WARNING, patch, text)
-    for paragraph in _prose(patch).strip().split("\n\n"):
-        if match := _TAG_LINE.match(paragraph.splitlines()[0] if paragraph else ""):
-            stranded = f"{match[1]}: stands above an empty line, git does not see it"
-            yield _found("trailers", Severity.WARNING, patch, stranded)
+    yield from _stranded(patch)
+
+
+def _stranded(patch: Patch) -> Iterator[Finding]:
+    """Tags that are not in the last paragraph, or not alone in it."""
+
+    def bad(name: str, text: str) -> Finding:
+        return _found("trailers", Severity.WARNING, patch, f"{name}: stands {text}")
+
+    last = "" if patch.trailers else patch.body.rpartition(_EMPTY)[2]
+    for paragraph in _prose(patch).split(_EMPTY):
+        matches = (_TAG_LINE.match(line) for line in paragraph.splitlines())
+        if tags := [match[1] for match in matches if match]:
+            where = "beside text" if paragraph == last else "above an empty line"
+            yield bad(tags[0], f"{where}, git does not see it")
+    if patch.trailers and _beside(patch):
+        yield bad(patch.trailers[0][0], "directly below text, without an empty line")
 
 
 def _prose(patch: Patch) -> str:
-    """The body without the block of trailers."""
-    return patch.body.rpartition("\n\n")[0] if patch.trailers else patch.body
+    """The body without the trailers."""
+    if not patch.trailers:
+        return patch.body
+    return f"{patch.body.rpartition(_EMPTY)[0]}{_EMPTY}{_beside(patch)}".strip()
+
+
+def _beside(patch: Patch) -> str:
+    """The text directly above the trailers, without notes: [akpm: fix it]."""
+    lines = patch.body.rpartition(_EMPTY)[2].splitlines()
+    first = f"{patch.trailers[0][0]}: "
+    above = takewhile(lambda line: not line.startswith(first), lines)
+    return "\n".join(line for line in above if not line.startswith(("[", "(cherry picked from")))
 
 
 def _too_long(line: str) -> bool:
@@ -94,18 +119,19 @@ def _trailers(patch: Patch) -> Iterator[Finding]:
         return _found("trailers", severity, patch, text)
 
     names = [name for name, _ in patch.trailers]
+    signed = [number for number, name in enumerate(names) if name == "Signed-off-by"]
     known = {tag.lower(): tag for tag in TAGS}
     for number, (name, value) in enumerate(patch.trailers):
         if known.get(name.lower(), name) != name:
             yield bad(f"{name}: is written {known[name.lower()]}:")
-        elif name not in TAGS:
+        elif not is_known(name):
             yield bad(f"{name}: is no tag that the kernel knows")
-        if name in PEOPLE and not ADDRESS.match(value):
+        if is_person(name) and not ADDRESS.match(value):
             yield bad(f"{name}: {value} is no name with an address", Severity.ERROR)
         if (name, value) in patch.trailers[:number]:
             yield bad(f"{name}: {value} is there twice")
         following = patch.trailers[number + 1 : number + 2]
         if name == "Co-developed-by" and following != (("Signed-off-by", value),):
             yield bad(f"Co-developed-by: {value} is not followed by Signed-off-by: of the same")
-    if "Fixes" in names and "Signed-off-by" in names[: names.index("Fixes")]:
-        yield bad("Fixes: belongs before Signed-off-by:")
+        if name in SIGNED and signed and number > signed[-1]:
+            yield bad(f"{name}: belongs before Signed-off-by:")

@@ -25,6 +25,8 @@ FORMAT = (
 """The options of format-patch that make its output depend on the commit alone."""
 
 _TRAILER = re.compile(r"^([A-Za-z][A-Za-z0-9-]*): (.+)$")
+_OF_GIT = ("Signed-off-by: ", "(cherry picked from commit ")
+"""With one of these, a quarter of the lines is enough for git (git-interpret-trailers)."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,14 @@ def parse_patch(path: Path, data: bytes) -> Patch:
 
 
 def _trailers(body: str) -> tuple[tuple[str, str], ...]:
+    """The trailers of a message, where its last paragraph is one of trailers to git."""
     last = body.strip().split("\n\n")[-1].splitlines()
     pairs = [match.groups() for line in last if (match := _TRAILER.match(line))]
+    own = sum(line.startswith(_OF_GIT) and not _TRAILER.match(line) for line in last)
+    others = sum(not line[:1].isspace() for line in last) - len(pairs) - own
+    signed = any(line.startswith(_OF_GIT) for line in last)
+    if others > (3 * (len(pairs) + own) if signed else 0):
+        return ()
     return tuple((name, value) for name, value in pairs)
 
 

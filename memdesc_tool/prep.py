@@ -6,8 +6,6 @@ change-id stay b4's own, and then handed to the user's repository as one ref.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,22 +81,6 @@ def branch_span(tree: Git, branch: str) -> tuple[str, str]:
         raise UserError(
             f"{branch} is no prep branch of b4", "write the commits as BASE..TIP"
         ) from None
-
-
-def review_span(tree: Git, cover: str) -> tuple[str, str]:
-    """(base, tip) of the series under `b4 review` that a cover letter belongs to.
-
-    From the tracking file that b4 names in the environment, else from the letter's own
-    trailers and HEAD. Raises UserError.
-    """
-    if file := os.environ.get("B4_TRACKING_FILE"):
-        series = json.loads(Path(file).read_text(encoding="utf-8")).get("series", {})
-        if first := series.get("first-patch-commit"):
-            branch = f"b4/review/{series['change-id']}"
-            return tree.commit(f"{first}^"), tree.commit(branch)
-    if match := re.search(r"^base-commit: ([0-9a-f]{7,})", cover, re.MULTILINE):
-        return tree.commit(match[1]), tree.commit("HEAD")
-    raise UserError("the mail names no base-commit, so its commits cannot be found")
 
 
 def worktree(workspace: Workspace, commit: str, branch: str, files: Sequence[str]) -> Git:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from memdesc_tool import fixes
 from memdesc_tool.finding import Finding, Severity
 from memdesc_tool.git import Git
-from memdesc_tool.message import PEOPLE
 from memdesc_tool.patch import Patch
+from memdesc_tool.tags import is_person
 
 _FIXES = re.compile(r'([0-9a-f]+) \("(.+)"\)$')
 FILES_WITH_PEOPLE = ("MAINTAINERS", "CREDITS", ".mailmap")
@@ -92,7 +92,7 @@ def _check_people(patch: Patch, history: History) -> Iterator[Finding]:
     author = email.utils.parseaddr(patch.mail.author)[1] if patch.mail else ""
     for name, value in patch.trailers:
         address = email.utils.parseaddr(value.partition("#")[0])[1].lower()
-        if name not in PEOPLE or not address or address in (author.lower(), *history.known):
+        if not is_person(name) or not address or address in (author.lower(), *history.known):
             continue
         if problem := _stranger(history, address):
             yield Finding("people", problem[0], f"{name}: {value}: {problem[1]}", patch.path.name)

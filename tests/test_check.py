@@ -73,10 +73,38 @@ def test_subjects(subject: str, problem: str) -> None:
         ("Why.\n\nFixes: 0123456789ab (\"x\")", ("Cc: a@b.org",), "Fixes: stands above"),
         ("Why.", ("Co-developed-by: A <a@b.org>", "Cc: c@d.org"), "is not followed by"),
         ("Why.", ("Signed-off-by: A <a@b.org>", 'Fixes: 0123456789ab ("x")'), "belongs before"),
+        ("Why.", ('Fixes: 0123456789ab ("x")', "Signed-off-by: A <a@b.org>",
+                  'Fixes: 0123456789cd ("y")'), "Fixes: belongs before Signed-off-by:"),
+        ("Why.", ("Signed-off-by: A <a@b.org>", "Reported-by: C <c@d.org>"),
+         "Reported-by: belongs before Signed-off-by:"),
+        ("Why.", ("Signed-off-by: A <a@b.org>", "Suggested-by: C <c@d.org>"), "belongs before"),
+        ("Why.\nReviewed-by: A <a@b.org>", (), "Reviewed-by: stands beside text, git does not"),
+        ("Why.\nSigned-off-by: A <a@b.org>", (), "Signed-off-by: stands directly below text"),
+        ("Why.\n" * 4 + "Signed-off-by: A <a@b.org>", (), "stands beside text"),
+        ("Why.\n\n" + "word " * 20 + "\nExample: run it", (), "a line has 100 columns"),
+        ("Why.\n\n" + "word " * 20 + "\nCc: c@d.org", (), "a line has 100 columns"),
     ],
 )  # fmt: skip
 def test_messages_and_trailers(body: str, trailers: tuple[str, ...], problem: str) -> None:
     assert any(problem in one for one in problems("mm/x: count", body, *trailers))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Do it with a file, for\nExample: cat file",
+        'Why.\n\nFixes: 0123456789ab ("x")\nReported-by: C <c@d.org>\n'
+        "Closes: https://d.org/1\nSigned-off-by: A <a@b.org>\nReviewed-by: C <c@d.org>\n"
+        "Link: https://d.org/2",
+        "As a maintainer sends it on.\n\nSigned-off-by: A <a@b.org>\nReported-by: C <c@d.org>\n"
+        "[e@f.org: fix the comment]\nSigned-off-by: E <e@f.org>",
+        "A backport.\n\n(cherry picked from commit 0123456789ab)\nSigned-off-by: A <a@b.org>",
+        "By two.\n\nCo-developed-by: C <c@d.org>\nSigned-off-by: C <c@d.org>\n"
+        "Signed-off-by: A <a@b.org>",
+    ],
+)
+def test_messages_that_are_right(body: str) -> None:
+    assert problems("mm/x: count", body) == []
 
 
 def test_commits_and_people_are_looked_up(minitree: GitTree) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,10 +19,10 @@ from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, UserError
 from memdesc_tool.git import Git
-from memdesc_tool.patch import parse_patch
-from memdesc_tool.prep import review_span
+from memdesc_tool.patch import file_name, parse_patch
 from memdesc_tool.results import open_store
-from memdesc_tool.series import Entry, Series, read_description
+from memdesc_tool.review import read_announced, review_span
+from memdesc_tool.series import SERIES_FILE, Entry, Series, read_description
 from memdesc_tool.trailers import History, addresses
 
 
@@ -68,9 +69,12 @@ def check_command(
     if b4:
         _plug_in(b4, options.describe)
         return
-    scope = Scope(not no_compile, coccicheck, arches or ("x86_64",), jobs or usable_cpus())
     with options.open(context) as found, open_store(context.cache.results) as store:
         series = found.candidate.series
+        unsigned = not options.branch and (series.directory / SERIES_FILE).is_file()
+        scope = Scope(
+            not no_compile, coccicheck, arches or ("x86_64",), jobs or usable_cpus(), unsigned
+        )
         report = check_series(
             found.candidate, found.workspace, store, found.suites, scope, context.progress
         )
@@ -105,14 +109,16 @@ def _plug_in(kind: str, describe: Path | None) -> None:
     described = read_description(describe) if describe else Series("stdin", top, "stdin", ())
     git = Git(top)
     if kind == "patch":
-        series = Series("stdin", top, "stdin", (Entry(parse_patch(Path("stdin"), data)),),
-                        silences=described.silences)  # fmt: skip
+        patch = parse_patch(Path("stdin"), data)
+        name = file_name(read_announced(data).number, patch.subject)
+        entry = Entry(replace(patch, path=Path(name)))
+        series = Series("stdin", top, "stdin", (entry,), silences=described.silences)
         base = git.commit("HEAD")
         alone = Candidate(series, (), git, base, _history(git, base, described))
         for line in checkreport.b4_lines(check_alone(series, top, alone)):
             click.echo(line)
         return
-    base, tip = review_span(git, data.decode(errors="replace"))
+    base, tip = review_span(git, data)
     series = candidates.of_commits(git, base, tip, "series", described)
     every = candidates.in_place(git, series, base, tip, _history(git, base, described))
     click.echo(checkreport.b4_json(series, check_alone(series, top, every)))

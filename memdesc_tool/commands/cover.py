@@ -7,11 +7,14 @@ from pathlib import Path
 import click
 
 from memdesc_tool import cover as covers
+from memdesc_tool.cells import Row
 from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options, suite_options
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.cover import Cover, make_cover
 from memdesc_tool.evidence import read_evidence, what_was_tested
+from memdesc_tool.figuretable import figures_text
+from memdesc_tool.measured import read_figures, span_inputs
 from memdesc_tool.prep import prerequisites
 from memdesc_tool.results import Store, open_store
 from memdesc_tool.revision import sent_span
@@ -38,9 +41,9 @@ def cover_of(context: Context, chosen: Chosen, store: Store, *, range_diff: bool
     """The cover letter of the series that was chosen."""
     candidate = chosen.candidate
     evidence = read_evidence(chosen.workspace, store)
-    tested, missing = what_was_tested(candidate, chosen.suites, evidence)
-    for name in missing:
-        warn(f"{name} has not run on the last patch; the cover letter says so")
+    tested, untested = what_was_tested(candidate, chosen.suites, evidence)
+    for one in untested:
+        warn(f"{one.name} {one.why or 'has not run'} on the last patch; the cover letter says so")
     compared = ""
     if range_diff and (
         sent := sent_span(
@@ -53,7 +56,16 @@ def cover_of(context: Context, chosen: Chosen, store: Store, *, range_diff: bool
     return make_cover(
         candidate.series,
         name,
-        covers.tested_text(tested, missing, len(candidate.steps) + 1),
+        covers.tested_text(tested, untested, len(candidate.steps) + 1),
+        _figures(chosen, store),
         covers.diffstat(candidate),
         compared,
     )
+
+
+def _figures(chosen: Chosen, store: Store) -> str:
+    """What `bench kernel` has measured of the base and of the last patch."""
+    last = chosen.candidate.steps[-1]
+    ends = [Row(0, "base", chosen.base.commit), Row(last.number, last.patch.subject, last.commit)]
+    figures = read_figures(store, span_inputs(chosen.workspace, ends))
+    return figures_text(figures or (), last.patch.subject)

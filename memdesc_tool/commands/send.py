@@ -12,6 +12,7 @@ from memdesc_tool.commands.cover import cover_of
 from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options, suite_options
 from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
+from memdesc_tool.cover import refuse_unfinished
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
 from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipient_lines, reflect
@@ -78,6 +79,7 @@ def _prepare(
     candidate, series = found.candidate, found.candidate.series
     with open_store(context.cache.results) as store:
         cover = cover_of(context, found, store, range_diff=range_diff)
+    refuse_unfinished(candidate, cover.text)
     letter = Letter(
         cover.text,
         recipient_lines(found.workspace, candidate),
@@ -110,8 +112,12 @@ def _users_branch(found: Chosen, tree: Path, branch: str) -> Prepared:
     files = sorted({file for step in found.candidate.steps for file in step.patch.files})
     git = worktree(found.workspace, tip, branch, files)
     fork = found.candidate.start
+    b4 = B4(git.path, users_settings(users))
+    refuse_unfinished(found.candidate, "")
+    if b4.info(branch).get("needs-editing") == "True":
+        raise UserError(f"the cover letter of {branch} has an EDITME", "b4 prep --edit-cover")
     commits = tuple(git.commits(fork, tip))
-    return Prepared(B4(git.path, users_settings(users)), branch, fork, fork, commits)
+    return Prepared(b4, branch, fork, fork, commits)
 
 
 def _mail(found: Chosen, prepared: Prepared, output_dir: Path | None, to_self: bool) -> None:
