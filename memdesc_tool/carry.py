@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import tomlkit
 
 from memdesc_tool.cache import CARRY_STATE, Cache, write_atomic
+from memdesc_tool.carried import write_carried
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.generate import make_patch
@@ -215,24 +216,22 @@ class Carrier:
 
     def write(self, errand: Errand, base: str) -> Path:
         """Write the series for its new base, whole; base: what series.toml calls it."""
-        target = Path(errand.output) / self.series.name
-        kept = [name for name, commit in errand.done if commit]
-        for name, commit in errand.done:
-            if commit:
-                write_atomic(target / name, format_patch(self.workspace.scratch, commit))
-        for path in self.series.directory.glob("*.j2"):
-            write_atomic(target / path.name, path.read_bytes())
+        files = {
+            name: format_patch(self.workspace.scratch, commit)
+            for name, commit in errand.done if commit
+        }  # fmt: skip
         text = (self.series.directory / SERIES_FILE).read_text(encoding="utf-8")
         document = tomlkit.parse(text)
         document["base"] = base
         tables = document.get("patch", [])
         for number in reversed(range(len(tables))):
-            if tables[number]["file"] not in kept:
+            if tables[number]["file"] not in files:
                 del tables[number]
-        write_atomic(target / SERIES_FILE, tomlkit.dumps(document).encode())
-        for left in target.glob("*.patch"):
-            if left.name not in kept:
-                left.unlink()
+        files[SERIES_FILE] = tomlkit.dumps(document).encode()
+        for path in self.series.directory.glob("*.j2"):
+            files[path.name] = path.read_bytes()
+        target = Path(errand.output) / self.series.name
+        write_carried(target, files)
         self.state.unlink(missing_ok=True)
         return target
 

@@ -111,6 +111,50 @@ def test_what_the_base_has_is_left_out(
     ]
 
 
+def test_what_is_not_ours_stays(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    minitree.git("branch", "other", "work~1")
+    target = tmp_path / "out" / "first"
+    target.mkdir(parents=True)
+    assert carry(tool, minitree, project, tmp_path / "out").status == 0
+    again = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert carry(tool, minitree, project, tmp_path / "out").status == 0
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == again
+    assert [path.name for path in target.parent.iterdir()] == ["first"]
+    for name in ("my-notes.patch", "0002-a-write-twenty-as-a-word.patch", "sub"):
+        path = target / name
+        before = path.read_bytes() if path.exists() else b""
+        if name == "sub":
+            path.mkdir()
+        else:
+            path.write_bytes(before + b"precious\n")
+        ran = carry(tool, minitree, project, tmp_path / "out")
+        assert ran.status == 2 and f"{path} was not written by generate" in ran.err
+        if name == "sub":
+            path.rmdir()
+        else:
+            assert path.read_bytes() == before + b"precious\n"
+            path.write_bytes(before) if before else path.unlink()
+    (target / "0001-gone.patch").symlink_to(tmp_path)
+    assert carry(tool, minitree, project, tmp_path / "out").status == 2
+
+
+def test_a_series_is_not_carried_over_itself(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    minitree.git("branch", "other", "work~1")
+    series = project / "patches" / "first"
+    before = {path: path.read_bytes() for path in series.iterdir()}
+    ran = carry(tool, minitree, project, project / "patches")
+    assert ran.status == 2 and "is the series itself" in ran.err
+    assert {path: path.read_bytes() for path in series.iterdir()} == before
+    copy = tmp_path / "copy"
+    shutil.copytree(project / "patches", copy)
+    ran = carry(tool, minitree, project, copy)
+    assert ran.status == 2 and "was not written by generate" in ran.err
+
+
 def test_carrying_does_not_wait_for_a_walk(
     tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
 ) -> None:

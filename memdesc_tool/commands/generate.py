@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool.apply import apply_stack
+from memdesc_tool.carried import refuse_foreign
 from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.commands.completion import complete_series
@@ -147,6 +148,7 @@ def _resume(context: Context, give_up: bool) -> None:
 def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
     project = Project(Path(errand.project))
     series = read_series(project.patches / errand.series)
+    refuse_foreign(Path(errand.output) / series.name, series.directory)
     base = resolve_base(context, errand.tree, errand.rev)
     lender = _lender(context, project, series, errand)
     with open_workspace(context.cache, base, context.progress, reading=True) as workspace:
