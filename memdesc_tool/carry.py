@@ -23,11 +23,11 @@ from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.generate import make_patch
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.patch import format_patch
+from memdesc_tool.resolutions import RERERE, forget, share
 from memdesc_tool.series import SERIES_FILE, Entry, Kind, Series
 from memdesc_tool.workspace import Workspace
 
 WORKTREE = "carry"
-RERERE = ("-c", "rerere.enabled=true", "-c", "rerere.autoUpdate=true")
 _MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 
 
@@ -36,9 +36,10 @@ class Errand:
     """What is carried where, in words that survive the call: kept in carry.json.
 
     project, output: directories; series: its name; tree, rev, home, home_rev: as given on the
-    command line; start: the commit below the first patch; done: (file, commit) of each patch
-    that is through, the commit "" where it is not needed any more; stopped: whether the patch
-    after those waits for somebody's hands, in the worktree.
+    command line; forget: files of patches whose conflicts are not solved as before; start: the
+    commit below the first patch; done: (file, commit) of each patch that is through, the commit
+    "" where it is not needed any more; stopped: whether the patch after those waits for
+    somebody's hands, in the worktree.
     """
 
     project: str
@@ -48,6 +49,7 @@ class Errand:
     rev: str | None
     home: str | None
     home_rev: str | None
+    forget: tuple[str, ...] = ()
     start: str = ""
     done: tuple[tuple[str, str], ...] = ()
     stopped: bool = False
@@ -71,6 +73,7 @@ def under_way(cache: Cache) -> tuple[Errand, Path] | None:
     for path in sorted(cache.work.glob(f"*/{CARRY_STATE}")):
         values = json.loads(path.read_text(encoding="utf-8"))
         values["done"] = tuple((str(name), str(commit)) for name, commit in values["done"])
+        values["forget"] = tuple(map(str, values.get("forget", ())))
         return Errand(**values), path
     return None
 
@@ -101,6 +104,7 @@ class Carrier:
         files = {file for entry in self.series.entries for file in entry.patch.files}
         around = {f"{PurePosixPath(file).parent}/" for file in files} - {"./"}
         git = self.workspace.am_worktree(errand.tip, sorted(files | around), WORKTREE)
+        share(self.workspace.cache, self.workspace.scratch)
         through = {name for name, _ in errand.done}
         with self.progress.step("carrying over") as tell:
             for number, entry in enumerate(self.series.entries, 1):
@@ -131,17 +135,22 @@ class Carrier:
 
     def _merge(self, git: Git, errand: Errand, entry: Entry, number: int) -> None:
         assert entry.patch.mail
+        name = entry.patch.path.name
+        asks = name in errand.forget
         status, out, err = git.attempt(
-            *RERERE, "am", "--3way", "--keep-cr", "--no-gpg-sign", "--patch-format=mbox",
-            *entry.patch.mail.options, stdin=entry.patch.mail.data, env=self._env(),
+            *(() if asks else RERERE), "am", "--3way", "--keep-cr", "--no-gpg-sign",
+            "--patch-format=mbox", *entry.patch.mail.options,
+            stdin=entry.patch.mail.data, env=self._env(),
         )  # fmt: skip
         if status == 0:
             return
+        if asks:
+            forget(git, self._env())
         unmerged = _unmerged(git)
         solved = not unmerged and git.attempt("diff", "--cached", "--quiet")[0]
         # Then rerere has solved and staged all of it.
         if solved and git.attempt(*RERERE, "am", "--continue", env=self._env())[0] == 0:
-            self.progress.note(f"{entry.patch.path.name}: solved as before")
+            self.progress.note(f"{name}: solved as before (--forget {name} asks again)")
             return
         self._borrow("\n".join(blob for stages in unmerged.values() for blob in stages.values()))
         write_atomic(self.state, _dump(dataclasses.replace(errand, stopped=True)))

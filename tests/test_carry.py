@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool.cache import open_cache
+from memdesc_tool.cache import Cache, open_cache
+from memdesc_tool.resolutions import share
+from memdesc_tool.scratch import scratch_repository
 from memdesc_tool.workspace import workspace_locks
 from tests.conftest import GitTree, Ran, Tool, numbers
 from tests.minikernel import MiniKernel, make_mini
@@ -72,6 +74,58 @@ def test_a_conflict_is_solved_once(
     assert ran.status == 0, ran.err
     assert "solved as before" in ran.err
     assert minitree.state() == before
+
+
+def solve(tool: Tool, tmp_path: Path, line: str) -> None:
+    """Solve the conflict in a.txt that waits, with this line, and go on."""
+    place = next((tmp_path / "cache" / "work").glob("*/carry"))
+    head, _, rest = (place / "a.txt").read_text().partition("<<<<<<< ")
+    tail = rest.rpartition(">>>>>>> ")[2].partition("\n")[2]
+    (place / "a.txt").write_text(f"{head}{line}\n{tail}")
+    GitTree(place).git("add", "a.txt")
+    ran = tool("generate", "--continue")
+    assert ran.status == 0, ran.err
+
+
+@pytest.mark.usefixtures("other")
+def test_what_was_solved_outlives_workspace_and_clone(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    second = "0002-a-write-twenty-as-a-word.patch"
+    assert carry(tool, minitree, project, tmp_path / "out").status == 1
+    place = next((tmp_path / "cache" / "work").glob("*/carry"))
+    (place / "a.txt").write_text("my edits\n")
+    for more in ("--all", "--older-than=0"):
+        ran = tool("gc", more)
+        assert ran.status == 0 and "(kept: a conflict waits; " in ran.out
+        assert (place / "a.txt").read_text() == "my edits\n"
+    assert tool("generate", "--abort").status == 0
+    assert carry(tool, minitree, project, tmp_path / "out").status == 1
+    solve(tool, tmp_path, "line twenty of other")
+    assert tool("gc", "--all").status == 0 and not place.exists()
+    clone = GitTree(tmp_path / "clone")
+    shutil.copytree(minitree.path, clone.path)
+    ran = carry(tool, clone, project, tmp_path / "out")
+    assert ran.status == 0 and f"{second}: solved as before" in ran.err
+    # It was wrong, and is asked again.
+    ran = carry(tool, clone, project, tmp_path / "out", "--forget", second)
+    assert ran.status == 1 and f"{second}) needs a hand: conflicts in a.txt" in ran.err
+    solve(tool, tmp_path, "line 20: twenty of other")
+    ran = carry(tool, minitree, project, tmp_path / "out")
+    assert ran.status == 0 and "solved as before" in ran.err
+    assert "+line 20: twenty of other" in (tmp_path / "out" / "first" / second).read_text()
+    ran = carry(tool, clone, project, tmp_path / "out", "--forget", "0002")
+    assert ran.status == 2 and "first has no patch 0002" in ran.err
+
+
+def test_a_repository_hands_its_memory_over(cache: Cache, minitree: GitTree) -> None:
+    scratch = scratch_repository(cache.work / "a" / "scratch.git", minitree.path / ".git")
+    (scratch.path / "rr-cache" / "0123").mkdir(parents=True)
+    (scratch.path / "rr-cache" / "0123" / "postimage").write_text("solved\n")
+    for _ in range(2):
+        share(cache, scratch)
+        assert (cache.resolutions / "0123" / "postimage").read_text() == "solved\n"
+        assert (scratch.path / "rr-cache").is_symlink()
 
 
 @pytest.mark.usefixtures("other")

@@ -36,6 +36,12 @@ from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspac
 @click.option("--from", "home", metavar="T", help="With --output: the tree that the patches were"
               " made on [default: the release that the series names].")  # fmt: skip
 @click.option("--from-rev", "home_rev", metavar="REV", help="The commit of it.")
+@click.option(
+    "--forget",
+    multiple=True,
+    metavar="PATCH",
+    help="With --output: ask again how to solve the conflicts of this patch file; repeatable.",
+)
 @click.option("--continue", "go_on", is_flag=True, help="Go on after a conflict was solved.")
 @click.option("--abort", "give_up", is_flag=True, help="Forget the conflict.")
 @project_option
@@ -50,6 +56,7 @@ def generate_command(
     output: Path | None,
     home: str | None,
     home_rev: str | None,
+    forget: tuple[str, ...],
     go_on: bool,
     give_up: bool,
     project: Path | None,
@@ -69,10 +76,12 @@ def generate_command(
         if len(names) != 1 or not tree_spec or check:
             raise UserError("--output takes one SERIES and --tree, and no --check")
         errand = Errand(str(found.root), names[0], str(output.absolute()), tree_spec, rev, home,
-                        home_rev)  # fmt: skip
+                        home_rev, forget)  # fmt: skip
         before = _interrupted(context, errand)
         _carry(context, before or errand, resumed=bool(before))
         return
+    if forget:
+        raise UserError("--forget takes --output", "what is remembered is used there")
     if not check:
         refuse_shipped(found.root)
     stale = 0
@@ -149,6 +158,10 @@ def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
     project = Project(Path(errand.project))
     series = read_series(project.patches / errand.series)
     refuse_foreign(Path(errand.output) / series.name, series.directory)
+    files = [patch.path.name for patch in series.patches]
+    if unknown := [name for name in errand.forget if name not in files]:
+        raise UserError(f"--forget: {series.name} has no patch {', '.join(unknown)}",
+                        "it is the name of a file")  # fmt: skip
     base = resolve_base(context, errand.tree, errand.rev)
     lender = _lender(context, project, series, errand)
     with open_workspace(context.cache, base, context.progress, reading=True) as workspace:
