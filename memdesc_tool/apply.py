@@ -128,15 +128,18 @@ def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
         return Applied(numbered, commit, how)
     if _NOT_THE_PATCH.search(text):
         raise GitError(["am"], status, text)
-    if _already_there(am, patch):
+    if already_there(am, patch):
         am.attempt("am", "--abort")
         am.run("reset", "--quiet", "--hard", parent)
         return Applied(numbered, parent, How.ALREADY)
     raise ConflictError(numbered, _explain(am, text, parent), am.path)
 
 
-def _already_there(am: Git, patch: Patch) -> bool:
-    """Whether taking the patch out of HEAD would apply cleanly: then it is in."""
+def already_there(am: Git, patch: Patch) -> bool:
+    """Whether taking the patch out of HEAD would apply cleanly: then it is in.
+
+    am: a worktree.
+    """
     index = Path(am.run("rev-parse", "--absolute-git-dir")) / "already.index"
     env = {"GIT_INDEX_FILE": str(index)}
     try:

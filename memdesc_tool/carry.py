@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import tomlkit
 
+from memdesc_tool.apply import already_there
 from memdesc_tool.cache import CARRY_STATE, Cache, write_atomic
 from memdesc_tool.carried import write_carried
 from memdesc_tool.console import Progress
@@ -28,7 +29,9 @@ from memdesc_tool.series import SERIES_FILE, Entry, Kind, Series
 from memdesc_tool.workspace import Workspace
 
 WORKTREE = "carry"
-_MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+SKIP_HINT = "memdesc-tool generate --skip leaves the patch out, --abort starts over"
+_MARKER = re.compile(r"^\+(?:[<|>]{7} .*|={7})$", re.MULTILINE)
+"""What a merge leaves in a file, as a diff adds it."""
 
 
 @dataclass(frozen=True)
@@ -186,42 +189,60 @@ class Carrier:
         return CarryConflictError(
             f"patch {number} ({entry.patch.path.name}) needs a hand: {what}",
             f"cd '{git.path}', solve it and git add -u; then memdesc-tool generate --continue"
-            " (or --abort)",
+            " (or --skip, or --abort)",
         )
 
-    def go_on(self, errand: Errand) -> Errand:
+    def go_on(self, errand: Errand, *, leave_out: bool = False) -> Errand:
         """Take the patch over that somebody has solved, then the rest.
 
-        Raises UserError where it is not solved.
+        leave_out: that patch is not needed on the new base. Raises UserError where it is not
+        solved.
         """
         if not errand.stopped:
+            if leave_out:
+                raise UserError("no patch waits for somebody's hands", "generate --continue")
             return self.carry(errand)
-        git = Git(self.place, fetches=True)
         through = {name for name, _ in errand.done}
         entry = next(e for e in self.series.entries if e.patch.path.name not in through)
-        git_dir = Path(git.run("rev-parse", "--absolute-git-dir"))
-        if (git_dir / "rebase-apply").exists():
-            self._refuse_unsolved(git)
-            status, out, err = git.attempt(*RERERE, "am", "--continue", env=self._env())
-            if status:
-                reason = " ".join((err or out).strip().splitlines()[:1])
-                raise UserError(f"git am --continue: {reason}", f"in {git.path}")
-        commit = git.run("rev-parse", "HEAD")
-        if commit != errand.tip and git.run("rev-parse", "HEAD^") != errand.tip:
-            raise UserError(f"{git.path} is not one commit after {errand.tip[:12]}",
-                            "memdesc-tool generate --abort starts over")  # fmt: skip
-        errand = self._through(git, errand, entry)
+        if leave_out:
+            done = (*errand.done, (entry.patch.path.name, ""))
+            errand = dataclasses.replace(errand, done=done, stopped=False)
+        else:
+            git = Git(self.place, fetches=True)
+            self._finish_am(git, entry)
+            self._refuse_other(git, errand, entry)
+            errand = self._through(git, errand, entry)
         write_atomic(self.state, _dump(errand))
         return self.carry(errand)
 
-    def _refuse_unsolved(self, git: Git) -> None:
-        if unmerged := _unmerged(git):
-            raise UserError(f"not solved, or not added: {', '.join(unmerged)}",
+    def _finish_am(self, git: Git, entry: Entry) -> None:
+        """Commit what somebody has solved, where that is not done yet."""
+        if not (Path(git.run("rev-parse", "--absolute-git-dir")) / "rebase-apply").exists():
+            return
+        if files := _names(git, "--"):
+            raise UserError(f"not solved, or not added: {', '.join(files)}",
                             f"git add -u in {git.path}")  # fmt: skip
-        for name in git.run("diff", "--cached", "--name-only", "-z").split("\0"):
-            path = git.path / name
-            if name and path.is_file() and _MARKER.search(path.read_bytes()):
-                raise UserError(f"{path} still has conflict markers")
+        _refuse_markers(git, entry, "git add -u", "--cached")
+        status, out, err = git.attempt(*RERERE, "am", "--continue", env=self._env())
+        if status:
+            said = [line for line in f"{err}\n{out}".splitlines() if line.strip()]
+            reason = next((line for line in said if not line.startswith("Applying: ")), "no reason")
+            raise UserError(f"git am --continue: {reason}", f"in {git.path}; {SKIP_HINT}")
+
+    def _refuse_other(self, git: Git, errand: Errand, entry: Entry) -> None:
+        """Raise UserError unless HEAD is the patch on what precedes it, or does not need it."""
+        name = entry.patch.path.name
+        commit = git.run("rev-parse", "HEAD")
+        if commit == errand.tip:
+            if not already_there(git, entry.patch):
+                raise UserError(f"{name} is not applied in {git.path}", SKIP_HINT)
+        elif git.attempt("rev-parse", "HEAD^")[1].strip() != errand.tip:
+            raise UserError(f"{git.path} is not one commit after {errand.tip[:12]}",
+                            "memdesc-tool generate --abort starts over")  # fmt: skip
+        amend = "git commit -a --amend --no-edit"
+        if files := _names(git, "HEAD", "--"):
+            raise UserError(f"not committed: {', '.join(files)}", f"{amend} in {git.path}")
+        _refuse_markers(git, entry, amend, errand.tip, "HEAD")
 
     def write(self, errand: Errand, base: str) -> Path:
         """Write the series for its new base, whole; base: what series.toml calls it."""
@@ -248,6 +269,21 @@ class Carrier:
 def abort(path: Path) -> None:
     """Forget an errand; its worktree is cleaned by the next one."""
     path.unlink(missing_ok=True)
+
+
+def _names(git: Git, *span: str) -> list[str]:
+    """The files that differ, as git diff takes span."""
+    return sorted(filter(None, git.run("diff", "--name-only", "-z", *span).split("\0")))
+
+
+def _refuse_markers(git: Git, entry: Entry, mend: str, *span: str) -> None:
+    """Raise UserError where git diff of span adds conflict markers that the patch has not."""
+    own = _MARKER.findall(entry.patch.diff.decode(errors="surrogateescape"))
+    for name in _names(git, *span, "--"):
+        diff = git.run("diff", "--no-ext-diff", *span, "--", f":(top,literal){name}")
+        if any(marker not in own for marker in _MARKER.findall(diff)):
+            path = git.path / name
+            raise UserError(f"{path} still has conflict markers", f"edit it, then {mend}")
 
 
 def _unmerged(git: Git) -> dict[str, dict[str, str]]:

@@ -76,6 +76,57 @@ def test_a_conflict_is_solved_once(
     assert minitree.state() == before
 
 
+SECOND = "0002-a-write-twenty-as-a-word.patch"
+
+
+@pytest.mark.usefixtures("other")
+def test_a_patch_that_is_not_applied_is_not_dropped(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert carry(tool, minitree, project, out).status == 1
+    worktree = GitTree(next((tmp_path / "cache" / "work").glob("*/carry")))
+    worktree.git("checkout", "--ours", "a.txt")
+    worktree.git("add", "a.txt")
+    ran = tool("generate", "--continue")
+    assert ran.status == 2 and "git am --continue: No changes - did you forget" in ran.err
+    worktree.git("am", "--abort")
+    for _ in range(2):
+        ran = tool("generate", "--continue")
+        assert ran.status == 2 and f"{SECOND} is not applied in {worktree.path}" in ran.err
+        assert "generate --skip" in ran.err and not out.exists()
+    assert tool("generate", "--skip", "--abort").status == 2
+    ran = tool("generate", "--skip")
+    assert ran.status == 0 and f"not needed    {SECOND}" in ran.out
+    assert len(list((out / "first").glob("*.patch"))) == 1
+    assert tool("generate", "--skip").status == 2
+
+
+@pytest.mark.usefixtures("other")
+def test_markers_and_edits_in_what_was_committed_are_refused(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    assert carry(tool, minitree, project, tmp_path / "out").status == 1
+    worktree = GitTree(next((tmp_path / "cache" / "work").glob("*/carry")))
+    solved = worktree.path / "a.txt"
+    marked = solved.read_text()
+    worktree.git("add", "a.txt")
+    worktree.git("am", "--continue")
+    ran = tool("generate", "--continue")
+    assert ran.status == 2 and f"{solved} still has conflict markers" in ran.err
+    left = [line for line in marked.splitlines(True) if line[:7] not in ("<" * 7, ">" * 7)]
+    solved.write_text("".join(left))
+    worktree.git("commit", "-a", "-q", "--amend", "--no-edit")
+    assert "still has conflict markers" in tool("generate", "--continue").err
+    solved.write_text("".join(left).replace("=======\n", ""))
+    ran = tool("generate", "--continue")
+    assert ran.status == 2 and "not committed: a.txt" in ran.err
+    worktree.git("commit", "-a", "-q", "--amend", "--no-edit")
+    ran = tool("generate", "--continue")
+    assert ran.status == 0, ran.err
+    assert "=======" not in (tmp_path / "out" / "first" / SECOND).read_text()
+
+
 def solve(tool: Tool, tmp_path: Path, line: str) -> None:
     """Solve the conflict in a.txt that waits, with this line, and go on."""
     place = next((tmp_path / "cache" / "work").glob("*/carry"))
@@ -91,7 +142,6 @@ def solve(tool: Tool, tmp_path: Path, line: str) -> None:
 def test_what_was_solved_outlives_workspace_and_clone(
     tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
 ) -> None:
-    second = "0002-a-write-twenty-as-a-word.patch"
     assert carry(tool, minitree, project, tmp_path / "out").status == 1
     place = next((tmp_path / "cache" / "work").glob("*/carry"))
     (place / "a.txt").write_text("my edits\n")
@@ -106,14 +156,14 @@ def test_what_was_solved_outlives_workspace_and_clone(
     clone = GitTree(tmp_path / "clone")
     shutil.copytree(minitree.path, clone.path)
     ran = carry(tool, clone, project, tmp_path / "out")
-    assert ran.status == 0 and f"{second}: solved as before" in ran.err
+    assert ran.status == 0 and f"{SECOND}: solved as before" in ran.err
     # It was wrong, and is asked again.
-    ran = carry(tool, clone, project, tmp_path / "out", "--forget", second)
-    assert ran.status == 1 and f"{second}) needs a hand: conflicts in a.txt" in ran.err
+    ran = carry(tool, clone, project, tmp_path / "out", "--forget", SECOND)
+    assert ran.status == 1 and f"{SECOND}) needs a hand: conflicts in a.txt" in ran.err
     solve(tool, tmp_path, "line 20: twenty of other")
     ran = carry(tool, minitree, project, tmp_path / "out")
     assert ran.status == 0 and "solved as before" in ran.err
-    assert "+line 20: twenty of other" in (tmp_path / "out" / "first" / second).read_text()
+    assert "+line 20: twenty of other" in (tmp_path / "out" / "first" / SECOND).read_text()
     ran = carry(tool, clone, project, tmp_path / "out", "--forget", "0002")
     assert ran.status == 2 and "first has no patch 0002" in ran.err
 

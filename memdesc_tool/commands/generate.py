@@ -43,6 +43,7 @@ from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspac
     help="With --output: ask again how to solve the conflicts of this patch file; repeatable.",
 )
 @click.option("--continue", "go_on", is_flag=True, help="Go on after a conflict was solved.")
+@click.option("--skip", "leave_out", is_flag=True, help="Go on without the patch of the conflict.")
 @click.option("--abort", "give_up", is_flag=True, help="Forget the conflict.")
 @project_option
 @click.pass_context
@@ -58,6 +59,7 @@ def generate_command(
     home_rev: str | None,
     forget: tuple[str, ...],
     go_on: bool,
+    leave_out: bool,
     give_up: bool,
     project: Path | None,
 ) -> None:
@@ -68,8 +70,10 @@ def generate_command(
     others made anew. A conflict stops it, and says where to solve it.
     """
     context: Context = click_context.obj
-    if go_on or give_up:
-        _resume(context, give_up)
+    if go_on + leave_out + give_up > 1:
+        raise UserError("--continue, --skip and --abort exclude each other")
+    if go_on or leave_out or give_up:
+        _resume(context, leave_out=leave_out, give_up=give_up)
         return
     found = find_project(project)
     if output:
@@ -139,10 +143,10 @@ def _interrupted(context: Context, errand: Errand) -> Errand | None:
         why = f"waits for a conflict to be solved in {path.with_name(WORKTREE)}"
     else:
         why = "was not carried over to its end"
-    raise UserError(f"{before.series} {why}", "generate --continue or --abort")
+    raise UserError(f"{before.series} {why}", "generate --continue, --skip or --abort")
 
 
-def _resume(context: Context, give_up: bool) -> None:
+def _resume(context: Context, *, leave_out: bool, give_up: bool) -> None:
     found = under_way(context.cache)
     if not found:
         raise UserError("nothing waits for a conflict to be solved")
@@ -151,10 +155,10 @@ def _resume(context: Context, give_up: bool) -> None:
         abort(path)
         out.print(f"{errand.series}: forgotten; nothing was written", markup=False)
         return
-    _carry(context, errand, resumed=True)
+    _carry(context, errand, resumed=True, leave_out=leave_out)
 
 
-def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
+def _carry(context: Context, errand: Errand, *, resumed: bool, leave_out: bool = False) -> None:
     project = Project(Path(errand.project))
     series = read_series(project.patches / errand.series)
     refuse_foreign(Path(errand.output) / series.name, series.directory)
@@ -169,7 +173,7 @@ def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
             workspace, project.root, series, lender, _author(project), context.progress
         )
         if resumed:
-            errand = carrier.go_on(errand)
+            errand = carrier.go_on(errand, leave_out=leave_out)
         else:
             start = _before(context, project, series, Path(errand.output), base, workspace)
             errand = carrier.carry(replace(errand, start=start))
