@@ -71,14 +71,22 @@ class CarryConflictError(FailedError):
     """A patch that needs somebody's hands."""
 
 
-def under_way(cache: Cache) -> tuple[Errand, Path] | None:
-    """The errand that a conflict or a kill has stopped, and its file; None for none."""
-    for path in sorted(cache.work.glob(f"*/{CARRY_STATE}")):
+def under_way(cache: Cache) -> Path | None:
+    """The file of the errand that a conflict or a kill has stopped; None for none."""
+    return next(iter(sorted(cache.work.glob(f"*/{CARRY_STATE}"))), None)
+
+
+def read_errand(path: Path) -> Errand:
+    """The errand that a file of under_way() has. Raises UserError where it is damaged."""
+    try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        values["done"] = tuple((str(name), str(commit)) for name, commit in values["done"])
-        values["forget"] = tuple(map(str, values.get("forget", ())))
-        return Errand(**values), path
-    return None
+        done = tuple((str(name), str(commit)) for name, commit in values.pop("done"))
+        forget = tuple(map(str, values.pop("forget", ())))
+        if not all(isinstance(value, str | bool | None) for value in values.values()):
+            raise TypeError
+        return Errand(**values, forget=forget, done=done)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path} is damaged", "memdesc-tool generate --abort forgets it") from None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def make_patch(
     if entry.kind is Kind.COCCI:
         script = root / "templates" / entry.script
         files = converted(git, parent, script, entry.paths)
-        message = _message(root, entry, script=script.read_text(encoding="utf-8"), files=files)
+        message = _message(root, entry, script=_text(script), files=files)
         tree = git.tree(workspace.write_tree(parent, files))
     else:
         suite = find_suite(root, entry.suite)
@@ -128,6 +128,13 @@ def _message(root: Path, entry: Entry, **values: object) -> str:
             "it needs a subject, an empty line and a body",
         )
     return "\n".join(lines) + "\n"
+
+
+def _text(script: Path) -> str:
+    try:
+        return script.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{script}: not UTF-8 at byte {error.start}") from None
 
 
 def _authorship(patch: Patch, author: tuple[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool.cache import Cache, open_cache
+from memdesc_tool.cache import CARRY_STATE, Cache, open_cache
 from memdesc_tool.resolutions import share
 from memdesc_tool.scratch import scratch_repository
 from memdesc_tool.workspace import workspace_locks
@@ -125,6 +125,21 @@ def test_markers_and_edits_in_what_was_committed_are_refused(
     ran = tool("generate", "--continue")
     assert ran.status == 0, ran.err
     assert "=======" not in (tmp_path / "out" / "first" / SECOND).read_text()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"done": [], "series": []}', "\xff"])
+def test_a_damaged_state_can_be_forgotten(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path, text: str
+) -> None:
+    minitree.git("branch", "other", "work~1")
+    state = tmp_path / "cache" / "work" / "tree-1" / CARRY_STATE
+    state.parent.mkdir(parents=True)
+    state.write_bytes(text.encode("latin-1"))
+    for ran in (tool("generate", "--continue"), carry(tool, minitree, project, tmp_path / "out")):
+        assert ran.status == 2 and f"{state} is damaged" in ran.err
+        assert "generate --abort" in ran.err
+    assert tool("generate", "--abort").status == 0
+    assert carry(tool, minitree, project, tmp_path / "out").status == 0
 
 
 def solve(tool: Tool, tmp_path: Path, line: str) -> None:

@@ -56,6 +56,42 @@ def test_names_and_templates_that_cannot_be(tool: Tool, tmp_path: Path) -> None:
     assert tool("series", "new", "x1", "--template", "magic", "--project", project).status == 2
 
 
+@pytest.mark.parametrize("stack", ["series = [\n", "", 'series = "first"\n', "series = [1]\n"])
+def test_a_stack_that_cannot_be_read_is_left_alone(tool: Tool, tmp_path: Path, stack: str) -> None:
+    project = new_project(tmp_path / "project")
+    file = project / "patches" / "stack.toml"
+    file.write_text(stack)
+    ran = tool("series", "new", "pages", "--template", "kunit", "--project", project)
+    assert ran.status == 2 and str(file) in ran.err and len(ran.err.splitlines()) <= 2, ran.err
+    assert file.read_text() == stack
+    assert [path for path in project.rglob("*pages*") if ".git" not in path.parts] == []
+
+
+def test_a_series_is_begun_as_a_whole_or_not_at_all(tool: Tool, tmp_path: Path) -> None:
+    project = new_project(tmp_path / "project")
+    args = ("series", "new", "pages", "--template", "kunit", "--project", project)
+    ran = tool(*args, "--base", 'x"y')
+    assert ran.status == 2 and "cannot be the name of a release" in ran.err
+    (project / "templates").write_text("in the way\n")
+    ran = tool(*args)
+    assert ran.status == 2 and "cannot write" in ran.err, ran.err
+    (project / "templates").unlink()
+    ran = tool(*args)
+    assert ran.status == 0, ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [(b"{{ 1/0 }}\n", "ZeroDivisionError: "), (b"caf\xe9\n", "not UTF-8")]
+)
+def test_a_cover_that_cannot_be_made_is_an_error_of_one_line(
+    tool: Tool, minitree: GitTree, project: Path, text: bytes, problem: str
+) -> None:
+    cover = project / "patches" / "first" / "cover.md.j2"
+    cover.write_bytes(text)
+    ran = tool("cover", "first", "--tree", minitree.path, "--project", project)
+    assert ran.status == 2 and f"{cover}: {problem}" in ran.err, ran.err
+
+
 def test_a_new_suite_is_compiled_with_the_options_that_it_names(tool: Tool, tmp_path: Path) -> None:
     fake = make_fake(tmp_path / "kernel")
     makefile = (fake.path / "Makefile").read_text()

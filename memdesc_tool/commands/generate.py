@@ -9,7 +9,7 @@ import click
 
 from memdesc_tool.apply import apply_stack
 from memdesc_tool.carried import refuse_foreign
-from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, under_way
+from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, read_errand, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.console import out
@@ -134,9 +134,9 @@ def _author(project: Project) -> tuple[str, str]:
 
 def _interrupted(context: Context, errand: Errand) -> Errand | None:
     """The errand as a kill has left it, None where none is under way. Raises UserError."""
-    if not (found := under_way(context.cache)):
+    if not (path := under_way(context.cache)):
         return None
-    before, path = found
+    before = read_errand(path)
     if before.continues(errand):
         return before
     if before.stopped:
@@ -147,15 +147,14 @@ def _interrupted(context: Context, errand: Errand) -> Errand | None:
 
 
 def _resume(context: Context, *, leave_out: bool, give_up: bool) -> None:
-    found = under_way(context.cache)
-    if not found:
+    path = under_way(context.cache)
+    if not path:
         raise UserError("nothing waits for a conflict to be solved")
-    errand, path = found
     if give_up:
         abort(path)
-        out.print(f"{errand.series}: forgotten; nothing was written", markup=False)
+        out.print("forgotten; nothing was written", markup=False)
         return
-    _carry(context, errand, resumed=True, leave_out=leave_out)
+    _carry(context, read_errand(path), resumed=True, leave_out=leave_out)
 
 
 def _carry(context: Context, errand: Errand, *, resumed: bool, leave_out: bool = False) -> None:
