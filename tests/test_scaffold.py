@@ -35,6 +35,14 @@ def test_a_new_suite_becomes_a_patch(tool: Tool, minitree: GitTree, tmp_path: Pa
     assert ran.status == 0, ran.err
     assert 'series = ["my_pages"]' in (project / "patches" / "stack.toml").read_text()
     args = ("my_pages", "--tree", minitree.path, "--project", project)
+    # Nothing is generated yet: the project is usable, and says what is to be done.
+    for command in (("series", "list"), ("series", "show"), ()):
+        ran = tool(*command, cwd=project)
+        assert ran.status == 0 and "memdesc-tool generate my_pages" in ran.out, ran.out + ran.err
+    for command in ("apply", "check", "cover"):
+        ran = tool(command, *args)
+        assert ran.status == 2 and "my_pages.patch: is not there yet" in ran.err
+        assert "memdesc-tool generate my_pages makes it" in ran.err
     assert tool("generate", *args).status == 0
     assert tool("generate", *args, "--check").status == 0
     made = (project / "patches" / "my_pages").glob("*.patch")

@@ -90,7 +90,7 @@ def generate_command(
         refuse_shipped(found.root)
     stale = 0
     for name in names or stack_order(found.patches):
-        series = read_series(found.patches / name, incomplete=True)
+        series = read_series(found.patches / name)
         for result in _generate(context, found, series, tree_spec, rev, check):
             stale += result.changed
             state = "unchanged" if not result.changed else "stale" if check else "written"
