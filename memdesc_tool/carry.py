@@ -21,7 +21,7 @@ from memdesc_tool.cache import CARRY_STATE, Cache, write_atomic
 from memdesc_tool.carried import write_carried
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
-from memdesc_tool.generate import make_patch
+from memdesc_tool.generate import NotNeededError, make_patch
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.patch import format_patch
 from memdesc_tool.resolutions import RERERE, forget, share
@@ -126,13 +126,22 @@ class Carrier:
         return errand
 
     def _take(self, git: Git, errand: Errand, entry: Entry, number: int) -> Errand:
-        parent = errand.tip
-        if entry.kind is Kind.DIFF:
+        if entry.kind is Kind.DIFF or not self._make(git, errand, entry):
             self._merge(git, errand, entry, number)
-        else:
-            data = make_patch(self.workspace, self.root, parent, entry, self.author)
-            git.run("am", "--keep-cr", stdin=data, env=SCRATCH_IDENTITY)
         return self._through(git, errand, entry)
+
+    def _make(self, git: Git, errand: Errand, entry: Entry) -> bool:
+        """Make a patch anew, where it is needed; False where its source does not fit."""
+        try:
+            data = make_patch(self.workspace, self.root, errand.tip, entry, self.author)
+        except NotNeededError:
+            return True
+        except FailedError as error:
+            name = entry.patch.path.name
+            self.progress.note(f"{name}: {error.message}; it is merged as it is in patches/")
+            return False
+        git.run("am", "--keep-cr", stdin=data, env=SCRATCH_IDENTITY)
+        return True
 
     def _through(self, git: Git, errand: Errand, entry: Entry) -> Errand:
         """The errand with what HEAD is as the state after a patch."""
@@ -154,6 +163,9 @@ class Carrier:
             stdin=entry.patch.mail.data, env=self._env(),
         )  # fmt: skip
         if status == 0:
+            return
+        if already_there(git, entry.patch):
+            git.run("am", "--abort", env=self._env())
             return
         if asks:
             forget(git, self._env())

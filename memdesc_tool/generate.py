@@ -29,6 +29,10 @@ GIVEN = ("Reviewed-by", "Acked-by", "Tested-by", "Reported-by", "Suggested-by", 
 """Tags that come from others, by mail."""
 
 
+class NotNeededError(UserError):
+    """A patch's source changes nothing: what it would bring is there."""
+
+
 @dataclass(frozen=True)
 class Generated:
     """A patch as its sources give it; changed where the file in patches/ is another."""
@@ -82,19 +86,22 @@ def make_patch(
 ) -> bytes:
     """The patch file of an entry that has a source, on top of parent.
 
-    Raises UserError, FailedError where the source does not fit the state there.
+    Raises NotNeededError where the source changes nothing there, FailedError where it does not
+    fit, UserError.
     """
     git = workspace.scratch
     if entry.kind is Kind.COCCI:
         script = root / "templates" / entry.script
         files = converted(git, parent, script, entry.paths)
+        if not files:
+            raise NotNeededError(f"{script.name} changes nothing below {', '.join(entry.paths)}")
         message = _message(root, entry, script=_text(script), files=files)
         tree = git.tree(workspace.write_tree(parent, files))
     else:
         suite = find_suite(root, entry.suite)
         files = overlaid_files(git, parent, suite)
         if not files:
-            raise UserError(
+            raise NotNeededError(
                 f"{entry.patch.path.name}: the suite {suite.name} is in the tree before this patch"
             )
         message = _message(root, entry, suite=suite)

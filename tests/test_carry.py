@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -217,10 +218,15 @@ def test_a_file_that_the_base_has_not_is_said(
     assert "needs a hand: a.txt is changed, and is not in the new base\n" in ran.err
 
 
+@pytest.mark.parametrize("blobs", ["known", "unknown"])
 def test_what_the_base_has_is_left_out(
-    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path, blobs: str
 ) -> None:
     minitree.git("branch", "other", "work~1")
+    if blobs == "unknown":
+        first = project / "patches" / "first" / "0001-a-write-three-as-a-word.patch"
+        text = first.read_text()
+        first.write_text(re.sub(r"(?m)^index \w+\.\.\w+", "index 1111111..2222222", text))
     out = tmp_path / "out"
     ran = carry(tool, minitree, project, out)
     assert ran.status == 0, ran.err
@@ -383,3 +389,93 @@ def test_a_semantic_patch_is_made_anew_on_every_base(
     assert tool(*args, "numbers", "--rev", "main", "--check").status == 0
     assert tool(*args, "numbers", "--rev", "other").status == 0
     assert "Reviewed-by" not in made.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("spatch"), reason="spatch is not installed")
+def test_a_conversion_that_the_base_has_is_not_needed(
+    tool: Tool, converting: MiniKernel, tmp_path: Path
+) -> None:
+    tree = converting.tree
+    args = ("generate", "numbers", "--tree", tree.path, "--project", converting.project)
+    GitTree(converting.project).git("init", "-q")
+    for key, value in (("user.name", "M. Tainer"), ("user.email", "m@example.org")):
+        GitTree(converting.project).git("config", key, value)
+    assert tool(*args).status == 0
+    tree.git("checkout", "-q", "-b", "other")
+    source = tree.path / "lib" / "a.c"
+    source.write_text(source.read_text().replace("old_call(x)", "new_call(x, 0)"))
+    tree.commit("lib: convert")
+    out = ("--from", tree.path, "--from-rev", "main", "--output", tmp_path / "out")
+    ran = tool(*args, "--rev", "other", *out)
+    assert ran.status == 0, ran.err
+    assert "not needed    0001-lib-convert-to-new_call.patch" in ran.out
+
+
+BRINGS = """\
+title = "a suite"
+
+[[patch]]
+file = "0001-tests-add-counting.patch"
+kind = "files"
+suite = "counting"
+message = "suite.msg.j2"
+"""
+
+
+@pytest.fixture
+def bringing(tool: Tool, tmp_path: Path) -> MiniKernel:
+    """A mini kernel, and a series that brings a suite into it, generated."""
+    mini = make_mini(tmp_path)
+    templates = mini.project / "templates"
+    templates.mkdir()
+    (templates / "suite.msg.j2").write_text("tests: add counting\n\nTests are good.\n")
+    for old in mini.series.glob("*.patch"):
+        old.unlink()
+    (mini.series / "series.toml").write_text(BRINGS)
+    GitTree(mini.project).git("init", "-q")
+    for key, value in (("user.name", "M. Tainer"), ("user.email", "m@example.org")):
+        GitTree(mini.project).git("config", key, value)
+    ran = tool("generate", "--tree", mini.tree.path, "--project", mini.project)
+    assert ran.status == 0, ran.err
+    return mini
+
+
+def carry_suite(tool: Tool, mini: MiniKernel, out: Path) -> Ran:
+    return tool("generate", "numbers", "--tree", mini.tree.path, "--rev", "other", "--from",
+                mini.tree.path, "--from-rev", "main", "--output", out, "--project",
+                mini.project)  # fmt: skip
+
+
+def test_a_suite_that_the_base_has_is_not_needed(
+    tool: Tool, bringing: MiniKernel, tmp_path: Path
+) -> None:
+    tree = bringing.tree
+    tree.git("checkout", "-q", "-b", "other", "main")
+    tree.git("am", "-q", str(bringing.series / "0001-tests-add-counting.patch"))
+    ran = carry_suite(tool, bringing, tmp_path / "out")
+    assert ran.status == 0, ran.err
+    assert "not needed    0001-tests-add-counting.patch" in ran.out
+
+
+def test_a_suite_whose_place_is_gone_is_placed_by_hand(
+    tool: Tool, bringing: MiniKernel, tmp_path: Path
+) -> None:
+    tree = bringing.tree
+    tree.git("checkout", "-q", "-b", "other", "main")
+    (tree.path / "tests" / "list").write_text("# all tests\n")
+    tree.commit("tests: rename")
+    out = tmp_path / "out"
+    ran = carry_suite(tool, bringing, out)
+    assert ran.status == 1
+    said = " ".join(ran.err.split())
+    assert "no line of tests/list matches '^# suites$'; it is merged as it is" in said
+    assert "patch 1 (0001-tests-add-counting.patch) needs a hand: conflicts in tests/list" in (
+        ran.err
+    )
+    place = next((tmp_path / "cache" / "work").glob("*/carry"))
+    (place / "tests" / "list").write_text("# all tests\ncounting\n")
+    GitTree(place).git("add", "-u")
+    ran = tool("generate", "--continue")
+    assert ran.status == 0, ran.err
+    text = (out / "numbers" / "0001-tests-add-counting.patch").read_text()
+    assert " # all tests\n+counting\n" in text and "Subtest: counting" in text
