@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -278,6 +279,36 @@ def test_a_series_is_not_carried_over_itself(
     shutil.copytree(project / "patches", copy)
     ran = carry(tool, minitree, project, copy)
     assert ran.status == 2 and "was not written by generate" in ran.err
+
+
+@pytest.mark.usefixtures("other")
+def test_what_it_depends_on_is_carried_over_first(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    minitree.git("checkout", "-q", "work")
+    for name, depends in (("second", "first"), ("third", "second")):
+        (minitree.path / "sub" / "b.txt").write_text(f"one\ntwo\n{name}\n")
+        minitree.commit(f"b: the {name}\n\nFor the test.")
+        series = project / "patches" / name
+        minitree.git("format-patch", "-q", "-o", str(series), "HEAD~1")
+        (file,) = series.glob("*.patch")
+        (series / "series.toml").write_text(
+            f'title = "{name}"\ndepends = ["{depends}"]\n\n[[patch]]\nfile = "{file.name}"\n'
+        )
+    minitree.git("checkout", "-q", "main")
+    (project / "patches" / "stack.toml").write_text('series = ["first", "second", "third"]\n')
+    out = tmp_path / "my out"
+    args = ("--tree", minitree.path, "--rev", "other", "--from", minitree.path, "--from-rev",
+            "main", "--output", out, "--project", project)  # fmt: skip
+    ran = tool("generate", "third", *args)
+    assert ran.status == 1
+    assert f"first has to be carried over before third: its patch {SECOND} does not" in ran.err
+    assert shlex.join(["memdesc-tool", "generate", "first", *map(str, args)]) in ran.err
+    assert tool("generate", "first", *args).status == 1
+    solve(tool, tmp_path, "line twenty of other")
+    for name in ("second", "third"):
+        ran = tool("generate", name, *args)
+        assert ran.status == 0, ran.err
 
 
 def test_carrying_does_not_wait_for_a_walk(

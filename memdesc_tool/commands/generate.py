@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from memdesc_tool.apply import apply_stack
+from memdesc_tool.apply import ConflictError, apply_stack
 from memdesc_tool.carried import refuse_foreign
 from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, read_errand, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
-from memdesc_tool.errors import ExitStatus, UserError
+from memdesc_tool.errors import ExitStatus, FailedError, UserError
 from memdesc_tool.generate import Generated, generate, write
 from memdesc_tool.git import Git, identity
-from memdesc_tool.project import Project, find_project, refuse_shipped
+from memdesc_tool.project import Project, around, find_project, refuse_shipped
 from memdesc_tool.series import Kind, Numbered, Series, Stack, read_series, stack_order
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspace
@@ -174,7 +175,7 @@ def _carry(context: Context, errand: Errand, *, resumed: bool, leave_out: bool =
         if resumed:
             errand = carrier.go_on(errand, leave_out=leave_out)
         else:
-            start = _before(context, project, series, Path(errand.output), base, workspace)
+            start = _before(context, project, errand, base, workspace)
             errand = carrier.carry(replace(errand, start=start))
         target = carrier.write(errand, base.name if not base.users else "")
     for name, commit in errand.done:
@@ -192,13 +193,37 @@ def _lender(context: Context, project: Project, series: Series, errand: Errand) 
 
 
 def _before(
-    context: Context, project: Project, series: Series, output: Path, base: Base,
-    workspace: Workspace,
-) -> str:  # fmt: skip
-    """The state below the series: with what it depends on, as carried over where it was."""
-    found = [
-        read_series(output / name if (output / name).is_dir() else project.patches / name)
-        for name in series.depends
-    ]
-    applied = apply_stack(workspace, base.commit, Stack(tuple(found)).patches, context.progress)
+    context: Context, project: Project, errand: Errand, base: Base, workspace: Workspace
+) -> str:
+    """The state below the series: with what it depends on, as carried over where it was.
+
+    Raises FailedError where a series has to be carried over first.
+    """
+    found = []
+    for series in project.stack((errand.series,)).series:
+        carried = Path(errand.output) / series.name
+        if series.name != Path(errand.series).name:
+            found.append(read_series(carried) if carried.is_dir() else series)
+    stack = Stack(tuple(found))
+    try:
+        applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
+    except ConflictError as error:
+        name = error.numbered.series
+        if (Path(errand.output) / name).is_dir():
+            raise
+        raise FailedError(f"{name} has to be carried over before {errand.series}: its patch"
+                          f" {error.numbered.patch.path.name} does not apply there",
+                          _command(replace(errand, series=name))) from None  # fmt: skip
     return applied[-1].commit if applied else base.commit
+
+
+def _command(errand: Errand) -> str:
+    """The command line that begins an errand."""
+    here = around(Path.cwd())
+    named = "" if here and str(here.root) == errand.project else errand.project
+    options = {
+        "--tree": errand.tree, "--rev": errand.rev, "--from": errand.home,
+        "--from-rev": errand.home_rev, "--output": errand.output, "--project": named,
+    }  # fmt: skip
+    words = [word for name, value in options.items() if value for word in (name, value)]
+    return shlex.join(["memdesc-tool", "generate", errand.series, *words])
