@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import GitTree, Tool, kernel_clone, run_here
 from tests.fakelinux import BUILD, make_fake
+from tests.minikernel import make_mini
 
 TEMPLATES = ("driver", "kselftest", "kunit")
 
@@ -62,6 +63,26 @@ def test_names_and_templates_that_cannot_be(tool: Tool, tmp_path: Path) -> None:
     ran = tool("series", "new", "pages", *args)
     assert ran.status == 2 and "exists already" in ran.err
     assert tool("series", "new", "x1", "--template", "magic", "--project", project).status == 2
+
+
+def test_a_series_named_by_its_path_has_its_suites(tool: Tool, tmp_path: Path) -> None:
+    mini = make_mini(tmp_path)
+    (mini.series / "cover.md.j2").write_text("{{ series.title }}\n\n{{ tested }}\n")
+    elsewhere = tmp_path / "elsewhere" / "numbers"
+    shutil.copytree(mini.series, elsewhere)
+    tree = ("--tree", mini.tree.path)
+    for args, cwd in (
+        ((mini.series, *tree), tmp_path),
+        ((elsewhere, *tree, "--project", mini.project), tmp_path),
+        ((elsewhere, *tree), mini.project),
+    ):
+        ran = tool("cover", *args, cwd=cwd)
+        assert ran.status == 0 and "- counting/um" in ran.out, ran.out + ran.err
+    ran = tool("cover", elsewhere, *tree)
+    assert ran.status == 2 and "there is no suite counting" in ran.err
+    ran = tool("cover", "numbers", *tree, "--project", mini.project, "--describe",
+               mini.series / "series.toml")  # fmt: skip
+    assert ran.status == 2 and "--describe needs --branch" in ran.err
 
 
 @pytest.mark.parametrize("stack", ["series = [\n", "", 'series = "first"\n', "series = [1]\n"])
