@@ -75,6 +75,7 @@ def apply_stack(
     """
     patches = tuple(patches)
     for numbered in patches:
+        _refuse_missing(numbered)
         refuse_unsafe(numbered.patch)
     files = sorted({file for numbered in patches for file in numbered.patch.files})
     done: list[Applied] = []
@@ -97,6 +98,12 @@ def apply_stack(
     return tuple(done)
 
 
+def _refuse_missing(numbered: Numbered) -> None:
+    if numbered.patch.mail is None:
+        raise UserError(f"{numbered.patch.path}: is not there yet",
+                        f"memdesc-tool generate {numbered.series} makes it")  # fmt: skip
+
+
 def _recall(workspace: Workspace, numbered: Numbered, key: str, parent: str) -> Applied | None:
     for how in How:
         commit = workspace.remembered(_kind(how), key)
@@ -112,8 +119,7 @@ def _kind(how: How) -> str:
 
 def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
     patch = numbered.patch
-    if patch.mail is None:
-        raise UserError(f"{patch.path}: is not there yet", "memdesc-tool generate makes it")
+    assert patch.mail
     status, out, err = am.attempt(
         "am", "--3way", "--no-gpg-sign", "--no-signoff", "--no-message-id", "--keep-cr",
         "--patch-format=mbox", *patch.mail.options, "--committer-date-is-author-date",
@@ -128,15 +134,18 @@ def _apply_one(am: Git, numbered: Numbered, parent: str) -> Applied:
         return Applied(numbered, commit, how)
     if _NOT_THE_PATCH.search(text):
         raise GitError(["am"], status, text)
-    if _already_there(am, patch):
+    if already_there(am, patch):
         am.attempt("am", "--abort")
         am.run("reset", "--quiet", "--hard", parent)
         return Applied(numbered, parent, How.ALREADY)
     raise ConflictError(numbered, _explain(am, text, parent), am.path)
 
 
-def _already_there(am: Git, patch: Patch) -> bool:
-    """Whether taking the patch out of HEAD would apply cleanly: then it is in."""
+def already_there(am: Git, patch: Patch) -> bool:
+    """Whether taking the patch out of HEAD would apply cleanly: then it is in.
+
+    am: a worktree.
+    """
     index = Path(am.run("rev-parse", "--absolute-git-dir")) / "already.index"
     env = {"GIT_INDEX_FILE": str(index)}
     try:

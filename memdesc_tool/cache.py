@@ -10,6 +10,7 @@ $XDG_CACHE_HOME/memdesc-tool, else ~/.cache/memdesc-tool) and can be removed at 
                 repository, and the source worktree that builds use
     build/      build directories
     logs/       whole logs of builds and runs
+    rr-cache/   how conflicts were solved (resolutions.py)
     locks/      lock files
     results.sqlite
 """
@@ -69,6 +70,10 @@ class Cache:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def resolutions(self) -> Path:
+        return self.root / "rr-cache"
 
     @property
     def results(self) -> Path:

@@ -16,18 +16,22 @@ from pathlib import Path, PurePosixPath
 
 import tomlkit
 
+from memdesc_tool.apply import already_there
 from memdesc_tool.cache import CARRY_STATE, Cache, write_atomic
+from memdesc_tool.carried import write_carried
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, UserError
-from memdesc_tool.generate import make_patch
+from memdesc_tool.generate import NotNeededError, make_patch
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
 from memdesc_tool.patch import format_patch
+from memdesc_tool.resolutions import RERERE, forget, share
 from memdesc_tool.series import SERIES_FILE, Entry, Kind, Series
 from memdesc_tool.workspace import Workspace
 
 WORKTREE = "carry"
-RERERE = ("-c", "rerere.enabled=true", "-c", "rerere.autoUpdate=true")
-_MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+SKIP_HINT = "memdesc-tool generate --skip leaves the patch out, --abort starts over"
+_MARKER = re.compile(r"^\+(?:[<|>]{7} .*|={7})$", re.MULTILINE)
+"""What a merge leaves in a file, as a diff adds it."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,10 @@ class Errand:
     """What is carried where, in words that survive the call: kept in carry.json.
 
     project, output: directories; series: its name; tree, rev, home, home_rev: as given on the
-    command line; start: the commit below the first patch; done: (file, commit) of each patch
-    that is through, the commit "" where it is not needed any more; stopped: whether the patch
-    after those waits for somebody's hands, in the worktree.
+    command line; forget: files of patches whose conflicts are not solved as before; start: the
+    commit below the first patch; done: (file, commit) of each patch that is through, the commit
+    "" where it is not needed any more; stopped: whether the patch after those waits for
+    somebody's hands, in the worktree.
     """
 
     project: str
@@ -47,6 +52,7 @@ class Errand:
     rev: str | None
     home: str | None
     home_rev: str | None
+    forget: tuple[str, ...] = ()
     start: str = ""
     done: tuple[tuple[str, str], ...] = ()
     stopped: bool = False
@@ -65,13 +71,22 @@ class CarryConflictError(FailedError):
     """A patch that needs somebody's hands."""
 
 
-def under_way(cache: Cache) -> tuple[Errand, Path] | None:
-    """The errand that a conflict or a kill has stopped, and its file; None for none."""
-    for path in sorted(cache.work.glob(f"*/{CARRY_STATE}")):
+def under_way(cache: Cache) -> Path | None:
+    """The file of the errand that a conflict or a kill has stopped; None for none."""
+    return next(iter(sorted(cache.work.glob(f"*/{CARRY_STATE}"))), None)
+
+
+def read_errand(path: Path) -> Errand:
+    """The errand that a file of under_way() has. Raises UserError where it is damaged."""
+    try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        values["done"] = tuple((str(name), str(commit)) for name, commit in values["done"])
-        return Errand(**values), path
-    return None
+        done = tuple((str(name), str(commit)) for name, commit in values.pop("done"))
+        forget = tuple(map(str, values.pop("forget", ())))
+        if not all(isinstance(value, str | bool | None) for value in values.values()):
+            raise TypeError
+        return Errand(**values, forget=forget, done=done)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path} is damaged", "memdesc-tool generate --abort forgets it") from None
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,7 @@ class Carrier:
         files = {file for entry in self.series.entries for file in entry.patch.files}
         around = {f"{PurePosixPath(file).parent}/" for file in files} - {"./"}
         git = self.workspace.am_worktree(errand.tip, sorted(files | around), WORKTREE)
+        share(self.workspace.cache, self.workspace.scratch)
         through = {name for name, _ in errand.done}
         with self.progress.step("carrying over") as tell:
             for number, entry in enumerate(self.series.entries, 1):
@@ -110,13 +126,22 @@ class Carrier:
         return errand
 
     def _take(self, git: Git, errand: Errand, entry: Entry, number: int) -> Errand:
-        parent = errand.tip
-        if entry.kind is Kind.DIFF:
+        if entry.kind is Kind.DIFF or not self._make(git, errand, entry):
             self._merge(git, errand, entry, number)
-        else:
-            data = make_patch(self.workspace, self.root, parent, entry, self.author)
-            git.run("am", "--keep-cr", stdin=data, env=SCRATCH_IDENTITY)
         return self._through(git, errand, entry)
+
+    def _make(self, git: Git, errand: Errand, entry: Entry) -> bool:
+        """Make a patch anew, where it is needed; False where its source does not fit."""
+        try:
+            data = make_patch(self.workspace, self.root, errand.tip, entry, self.author)
+        except NotNeededError:
+            return True
+        except FailedError as error:
+            name = entry.patch.path.name
+            self.progress.note(f"{name}: {error.message}; it is merged as it is in patches/")
+            return False
+        git.run("am", "--keep-cr", stdin=data, env=SCRATCH_IDENTITY)
+        return True
 
     def _through(self, git: Git, errand: Errand, entry: Entry) -> Errand:
         """The errand with what HEAD is as the state after a patch."""
@@ -130,17 +155,25 @@ class Carrier:
 
     def _merge(self, git: Git, errand: Errand, entry: Entry, number: int) -> None:
         assert entry.patch.mail
+        name = entry.patch.path.name
+        asks = name in errand.forget
         status, out, err = git.attempt(
-            *RERERE, "am", "--3way", "--keep-cr", "--no-gpg-sign", "--patch-format=mbox",
-            *entry.patch.mail.options, stdin=entry.patch.mail.data, env=self._env(),
+            *(() if asks else RERERE), "am", "--3way", "--keep-cr", "--no-gpg-sign",
+            "--patch-format=mbox", *entry.patch.mail.options,
+            stdin=entry.patch.mail.data, env=self._env(),
         )  # fmt: skip
         if status == 0:
             return
+        if already_there(git, entry.patch):
+            git.run("am", "--abort", env=self._env())
+            return
+        if asks:
+            forget(git, self._env())
         unmerged = _unmerged(git)
         solved = not unmerged and git.attempt("diff", "--cached", "--quiet")[0]
         # Then rerere has solved and staged all of it.
         if solved and git.attempt(*RERERE, "am", "--continue", env=self._env())[0] == 0:
-            self.progress.note(f"{entry.patch.path.name}: solved as before")
+            self.progress.note(f"{name}: solved as before (--forget {name} asks again)")
             return
         self._borrow("\n".join(blob for stages in unmerged.values() for blob in stages.values()))
         write_atomic(self.state, _dump(dataclasses.replace(errand, stopped=True)))
@@ -176,63 +209,79 @@ class Carrier:
         return CarryConflictError(
             f"patch {number} ({entry.patch.path.name}) needs a hand: {what}",
             f"cd '{git.path}', solve it and git add -u; then memdesc-tool generate --continue"
-            " (or --abort)",
+            " (or --skip, or --abort)",
         )
 
-    def go_on(self, errand: Errand) -> Errand:
+    def go_on(self, errand: Errand, *, leave_out: bool = False) -> Errand:
         """Take the patch over that somebody has solved, then the rest.
 
-        Raises UserError where it is not solved.
+        leave_out: that patch is not needed on the new base. Raises UserError where it is not
+        solved.
         """
         if not errand.stopped:
+            if leave_out:
+                raise UserError("no patch waits for somebody's hands", "generate --continue")
             return self.carry(errand)
-        git = Git(self.place, fetches=True)
         through = {name for name, _ in errand.done}
         entry = next(e for e in self.series.entries if e.patch.path.name not in through)
-        git_dir = Path(git.run("rev-parse", "--absolute-git-dir"))
-        if (git_dir / "rebase-apply").exists():
-            self._refuse_unsolved(git)
-            status, out, err = git.attempt(*RERERE, "am", "--continue", env=self._env())
-            if status:
-                reason = " ".join((err or out).strip().splitlines()[:1])
-                raise UserError(f"git am --continue: {reason}", f"in {git.path}")
-        commit = git.run("rev-parse", "HEAD")
-        if commit != errand.tip and git.run("rev-parse", "HEAD^") != errand.tip:
-            raise UserError(f"{git.path} is not one commit after {errand.tip[:12]}",
-                            "memdesc-tool generate --abort starts over")  # fmt: skip
-        errand = self._through(git, errand, entry)
+        if leave_out:
+            done = (*errand.done, (entry.patch.path.name, ""))
+            errand = dataclasses.replace(errand, done=done, stopped=False)
+        else:
+            git = Git(self.place, fetches=True)
+            self._finish_am(git, entry)
+            self._refuse_other(git, errand, entry)
+            errand = self._through(git, errand, entry)
         write_atomic(self.state, _dump(errand))
         return self.carry(errand)
 
-    def _refuse_unsolved(self, git: Git) -> None:
-        if unmerged := _unmerged(git):
-            raise UserError(f"not solved, or not added: {', '.join(unmerged)}",
+    def _finish_am(self, git: Git, entry: Entry) -> None:
+        """Commit what somebody has solved, where that is not done yet."""
+        if not (Path(git.run("rev-parse", "--absolute-git-dir")) / "rebase-apply").exists():
+            return
+        if files := _names(git, "--"):
+            raise UserError(f"not solved, or not added: {', '.join(files)}",
                             f"git add -u in {git.path}")  # fmt: skip
-        for name in git.run("diff", "--cached", "--name-only", "-z").split("\0"):
-            path = git.path / name
-            if name and path.is_file() and _MARKER.search(path.read_bytes()):
-                raise UserError(f"{path} still has conflict markers")
+        _refuse_markers(git, entry, "git add -u", "--cached")
+        status, out, err = git.attempt(*RERERE, "am", "--continue", env=self._env())
+        if status:
+            said = [line for line in f"{err}\n{out}".splitlines() if line.strip()]
+            reason = next((line for line in said if not line.startswith("Applying: ")), "no reason")
+            raise UserError(f"git am --continue: {reason}", f"in {git.path}; {SKIP_HINT}")
+
+    def _refuse_other(self, git: Git, errand: Errand, entry: Entry) -> None:
+        """Raise UserError unless HEAD is the patch on what precedes it, or does not need it."""
+        name = entry.patch.path.name
+        commit = git.run("rev-parse", "HEAD")
+        if commit == errand.tip:
+            if not already_there(git, entry.patch):
+                raise UserError(f"{name} is not applied in {git.path}", SKIP_HINT)
+        elif git.attempt("rev-parse", "HEAD^")[1].strip() != errand.tip:
+            raise UserError(f"{git.path} is not one commit after {errand.tip[:12]}",
+                            "memdesc-tool generate --abort starts over")  # fmt: skip
+        amend = "git commit -a --amend --no-edit"
+        if files := _names(git, "HEAD", "--"):
+            raise UserError(f"not committed: {', '.join(files)}", f"{amend} in {git.path}")
+        _refuse_markers(git, entry, amend, errand.tip, "HEAD")
 
     def write(self, errand: Errand, base: str) -> Path:
         """Write the series for its new base, whole; base: what series.toml calls it."""
-        target = Path(errand.output) / self.series.name
-        kept = [name for name, commit in errand.done if commit]
-        for name, commit in errand.done:
-            if commit:
-                write_atomic(target / name, format_patch(self.workspace.scratch, commit))
-        for path in self.series.directory.glob("*.j2"):
-            write_atomic(target / path.name, path.read_bytes())
+        files = {
+            name: format_patch(self.workspace.scratch, commit)
+            for name, commit in errand.done if commit
+        }  # fmt: skip
         text = (self.series.directory / SERIES_FILE).read_text(encoding="utf-8")
         document = tomlkit.parse(text)
         document["base"] = base
         tables = document.get("patch", [])
         for number in reversed(range(len(tables))):
-            if tables[number]["file"] not in kept:
+            if tables[number]["file"] not in files:
                 del tables[number]
-        write_atomic(target / SERIES_FILE, tomlkit.dumps(document).encode())
-        for left in target.glob("*.patch"):
-            if left.name not in kept:
-                left.unlink()
+        files[SERIES_FILE] = tomlkit.dumps(document).encode()
+        for path in self.series.directory.glob("*.j2"):
+            files[path.name] = path.read_bytes()
+        target = Path(errand.output) / self.series.name
+        write_carried(target, files)
         self.state.unlink(missing_ok=True)
         return target
 
@@ -240,6 +289,21 @@ class Carrier:
 def abort(path: Path) -> None:
     """Forget an errand; its worktree is cleaned by the next one."""
     path.unlink(missing_ok=True)
+
+
+def _names(git: Git, *span: str) -> list[str]:
+    """The files that differ, as git diff takes span."""
+    return sorted(filter(None, git.run("diff", "--name-only", "-z", *span).split("\0")))
+
+
+def _refuse_markers(git: Git, entry: Entry, mend: str, *span: str) -> None:
+    """Raise UserError where git diff of span adds conflict markers that the patch has not."""
+    own = _MARKER.findall(entry.patch.diff.decode(errors="surrogateescape"))
+    for name in _names(git, *span, "--"):
+        diff = git.run("diff", "--no-ext-diff", *span, "--", f":(top,literal){name}")
+        if any(marker not in own for marker in _MARKER.findall(diff)):
+            path = git.path / name
+            raise UserError(f"{path} still has conflict markers", f"edit it, then {mend}")
 
 
 def _unmerged(git: Git) -> dict[str, dict[str, str]]:

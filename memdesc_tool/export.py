@@ -131,7 +131,7 @@ def _known_by_subject(directory: Path, before: object) -> dict[str, Table]:
 def read_series_loosely(directory: Path) -> None:
     """Raise UserError where series.toml is there but cannot be understood."""
     try:
-        read_series(directory, incomplete=True)
+        read_series(directory)
     except UserError as error:
         # Files in the way or missing are what an export mends; anything else is not.
         if "is there but not listed" not in error.message and "no file" not in error.message:

@@ -27,6 +27,10 @@ from memdesc_tool.template import render
 from memdesc_tool.workspace import Workspace
 
 
+class NotNeededError(UserError):
+    """A patch's source changes nothing: what it would bring is there."""
+
+
 @dataclass(frozen=True)
 class Generated:
     """A patch as its sources give it; changed where the file in patches/ is another."""
@@ -80,19 +84,22 @@ def make_patch(
 ) -> bytes:
     """The patch file of an entry that has a source, on top of parent.
 
-    Raises UserError, FailedError where the source does not fit the state there.
+    Raises NotNeededError where the source changes nothing there, FailedError where it does not
+    fit, UserError.
     """
     git = workspace.scratch
     if entry.kind is Kind.COCCI:
         script = root / "templates" / entry.script
         files = converted(git, parent, script, entry.paths)
-        message = _message(root, entry, script=script.read_text(encoding="utf-8"), files=files)
+        if not files:
+            raise NotNeededError(f"{script.name} changes nothing below {', '.join(entry.paths)}")
+        message = _message(root, entry, script=_text(script), files=files)
         tree = git.tree(workspace.write_tree(parent, files))
     else:
         suite = find_suite(root, entry.suite)
         files = overlaid_files(git, parent, suite)
         if not files:
-            raise UserError(
+            raise NotNeededError(
                 f"{entry.patch.path.name}: the suite {suite.name} is in the tree before this patch"
             )
         message = _message(root, entry, suite=suite)
@@ -126,6 +133,13 @@ def _message(root: Path, entry: Entry, **values: object) -> str:
             "it needs a subject, an empty line and a body",
         )
     return "\n".join(lines) + "\n"
+
+
+def _text(script: Path) -> str:
+    try:
+        return script.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{script}: not UTF-8 at byte {error.start}") from None
 
 
 def _authorship(patch: Patch, author: tuple[str, str]) -> dict[str, str]:

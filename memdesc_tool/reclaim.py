@@ -1,7 +1,8 @@
 """What of the cache can be given back, and giving it back.
 
 A thing that a running command has locked is never touched: each is removed only while its
-own lock is held, which is tried and not waited for. Results stay.
+own lock is held, which is tried and not waited for. Results stay, and so does what somebody
+has done by hand: how conflicts were solved, and the worktree of one that waits to be.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memdesc_tool import tree
-from memdesc_tool.cache import Cache
+from memdesc_tool.cache import CARRY_STATE, Cache
 from memdesc_tool.workspace import workspace_locks
 
 DAY = 86400.0
 KEPT = ("results.sqlite", "results.sqlite-wal", "results.sqlite-shm", "results.sqlite-journal",
-        "locks")  # fmt: skip
+        "locks", "rr-cache")  # fmt: skip
 """Never removed. Lock files are a few bytes, and to remove one is a race."""
 
 
@@ -30,6 +31,7 @@ class Item:
     what: a noun phrase for people; locks: names of the locks that guard it; used: when it
     was last used (seconds since the epoch); leftover: of a killed call, whatever its age;
     size in bytes. quiet: removable only while nothing at all runs, since no lock is its own.
+    waits: a conflict is to be solved in it, or on it.
     """
 
     path: Path
@@ -39,11 +41,12 @@ class Item:
     locks: tuple[str, ...] = ()
     leftover: bool = False
     quiet: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True)
 class Reclaimed:
-    """What became of an item: removed is False where a running command has it."""
+    """What became of an item: removed is False where a running command has it, or it waits."""
 
     item: Item
     removed: bool
@@ -92,7 +95,9 @@ def _item(
     quiet: bool = False,
 ) -> Item:
     times = [_modified(path), *(_modified(cache.locks / f"{name}.lock") for name in locks)]
-    return Item(path, what, tree.disk_size(path), max(times), locks, leftover, quiet)
+    workspaces = [cache.work / name.removeprefix("work-") for name in locks]
+    waits = any((workspace / CARRY_STATE).exists() for workspace in workspaces)
+    return Item(path, what, tree.disk_size(path), max(times), locks, leftover, quiet, waits)
 
 
 def chosen(
@@ -113,7 +118,8 @@ def chosen(
 def reclaim(
     chosen_items: list[Item], cache: Cache, tell: Callable[[str], None], *, dry_run: bool = False
 ) -> list[Reclaimed]:
-    """Remove the items that no running command has; dry_run only finds out which.
+    """Remove the items that no running command has and that do not wait; dry_run only finds
+    out which.
 
     A leftover of a call that still runs is none; its lock says so.
     """
@@ -124,7 +130,9 @@ def reclaim(
         if item.quiet:
             names |= {path.name.removesuffix(".lock") for path in cache.locks.glob("*.lock")}
         with ExitStack() as stack:
-            free = all(stack.enter_context(cache.try_lock(name)) for name in sorted(names))
+            free = not item.waits and all(
+                stack.enter_context(cache.try_lock(name)) for name in sorted(names)
+            )
             if free and not dry_run:
                 _remove(item.path)
             done.append(Reclaimed(item, free))

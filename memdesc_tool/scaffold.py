@@ -14,7 +14,8 @@ import tomlkit
 
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.errors import UserError
-from memdesc_tool.series import STACK_FILE
+from memdesc_tool.series import NAME, STACK_FILE
+from memdesc_tool.tomlfile import read_toml
 
 SCAFFOLDS = Path(__file__).parent / "data" / "new"
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{1,30}")
@@ -33,22 +34,37 @@ class Scaffold:
     files: dict[Path, bytes]
 
     def write(self, root: Path) -> None:
-        """Write the files, and the series as the last one of the stack.
+        """Write the files, and the series as the last one of the stack; all or nothing.
 
-        Raises UserError where one of them is there already.
+        Raises UserError where one of them is there already, or the stack cannot be read.
         """
         for path in self.files:
             if (root / path).exists():
                 raise UserError(f"{root / path} exists already", "choose another name")
-        for path, data in self.files.items():
-            write_atomic(root / path, data)
         stack = root / "patches" / STACK_FILE
-        text = stack.read_text(encoding="utf-8") if stack.exists() else "series = []\n"
-        document = tomlkit.parse(text)
-        order = document["series"]
-        if isinstance(order, list) and self.name not in order:
-            order.append(self.name)
-            write_atomic(stack, tomlkit.dumps(document).encode())
+        order = self._appended(stack)
+        written: list[Path] = []
+        try:
+            for path, data in self.files.items():
+                write_atomic(root / path, data)
+                written.append(root / path)
+            write_atomic(stack, order)
+        except BaseException as error:
+            for path in written:
+                path.unlink()
+            if isinstance(error, FileExistsError | NotADirectoryError | PermissionError):
+                raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
+            raise
+
+    def _appended(self, stack: Path) -> bytes:
+        """What a stack.toml is with this series as the last one. Raises UserError."""
+        if not stack.exists():
+            return f'series = ["{self.name}"]\n'.encode()
+        top = read_toml(stack, "the order of the series")
+        document = tomlkit.parse(top.text)
+        if self.name not in top.strings("series", None):
+            document["series"].append(self.name)
+        return tomlkit.dumps(document).encode()
 
 
 def make_scaffold(kind: str, name: str, base: str) -> Scaffold:
@@ -57,6 +73,8 @@ def make_scaffold(kind: str, name: str, base: str) -> Scaffold:
         raise UserError(f"there is no template {kind}", f"known: {', '.join(kinds())}")
     if not IDENTIFIER.fullmatch(name):
         raise UserError(f"{name} cannot be a name in C", "letters a-z, digits and _, as my_pages")
+    if not NAME.fullmatch(base):
+        raise UserError(f"{base!r} cannot be the name of a release", "as 7.3")
     words = {"@NAME@": name, "@OPTION@": name.upper(), "@BASE@": base}
 
     def fill(text: str) -> str:

@@ -88,6 +88,11 @@ class Series:
     def patches(self) -> tuple[Patch, ...]:
         return tuple(entry.patch for entry in self.entries)
 
+    @property
+    def missing(self) -> tuple[Patch, ...]:
+        """Those that `generate` is still to make."""
+        return tuple(patch for patch in self.patches if patch.mail is None)
+
 
 @dataclass(frozen=True)
 class Numbered:
@@ -99,7 +104,8 @@ class Numbered:
 
     @property
     def label(self) -> str:
-        return f"{self.number}. {self.patch.subject}"
+        missing = f"{self.patch.path.name} (memdesc-tool generate {self.series} makes it)"
+        return f"{self.number}. {self.patch.subject if self.patch.mail else missing}"
 
 
 @dataclass(frozen=True)
@@ -141,10 +147,10 @@ class Stack:
         return self.patches[:number]
 
 
-def read_series(directory: Path, *, incomplete: bool = False) -> Series:
+def read_series(directory: Path) -> Series:
     """Read a series. Raises UserError naming file, line and field.
 
-    incomplete: patches that `generate` makes may be missing; they come out empty.
+    Patches that `generate` is still to make are in it, empty (Series.missing).
     """
     if not directory.is_dir():
         raise UserError(f"there is no series {directory}", "memdesc-tool series list names them")
@@ -152,7 +158,7 @@ def read_series(directory: Path, *, incomplete: bool = False) -> Series:
     if not path.exists():
         return _series_of_files(directory)
     top = read_toml(path, "the description of a series")
-    entries = tuple(_read_entry(table, directory, incomplete) for table in top.tables("patch"))
+    entries = tuple(_read_entry(table, directory) for table in top.tables("patch"))
     series = _described(top, directory, entries)
     _refuse_strays(series, top)
     return series
@@ -199,7 +205,7 @@ def _series_of_files(directory: Path) -> Series:
     return Series(directory.name, directory, directory.name, entries)
 
 
-def _read_entry(table: Table, directory: Path, incomplete: bool) -> Entry:
+def _read_entry(table: Table, directory: Path) -> Entry:
     table.only(["file", "kind", "suite", "message", "script", "paths", "notes"])
     kinds = {kind.value: kind for kind in Kind}
     name = table.string("kind", Kind.DIFF.value)
@@ -207,7 +213,7 @@ def _read_entry(table: Table, directory: Path, incomplete: bool) -> Entry:
         raise table.error("kind", f"no such kind: {name}", f"known: {', '.join(kinds)}")
     kind = kinds[name]
     path = directory / table.string("file")
-    if incomplete and kind is not Kind.DIFF and not path.exists():
+    if kind is not Kind.DIFF and not path.exists():
         patch = Patch(path, b"", "", "", (), ())
     else:
         patch = read_patch(table.file("file", directory))

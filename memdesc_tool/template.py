@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from memdesc_tool.errors import UserError
+from memdesc_tool.errors import ToolError, UserError
 
 Filter = Callable[..., Any]
 
@@ -17,7 +17,7 @@ Filter = Callable[..., Any]
 def render(root: Path, name: str, **values: Any) -> str:
     """The template called name below root, filled in with values.
 
-    Raises UserError that names file and line.
+    Raises UserError that names the file.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(root),
@@ -66,3 +66,9 @@ def _render(
         raise UserError(f"{error.filename or name}:{error.lineno}: {error.message}") from None
     except jinja2.UndefinedError as error:
         raise UserError(f"{root / name}: {error.message}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{root / name}: not UTF-8 at byte {error.start}") from None
+    except ToolError:
+        raise
+    except Exception as error:  # whatever its expressions do
+        raise UserError(f"{root / name}: {type(error).__name__}: {error}") from None

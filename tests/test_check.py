@@ -178,6 +178,12 @@ def test_findings_by_patch_and_exit_status(tool: Tool, minitree: GitTree, carele
     assert text.rstrip().splitlines()[-1].startswith("BAD: 1 patch on ")
 
 
+def test_a_place_that_json_cannot_go_to_is_refused_at_once(tool: Tool, tmp_path: Path) -> None:
+    for place in (tmp_path / "none" / "report.json", tmp_path):
+        ran = tool("check", "first", "--json", place)
+        assert ran.status == 2 and ran.err.startswith("memdesc-tool: --json: "), ran.err
+
+
 def test_findings_are_silenced_with_a_reason(
     tool: Tool, minitree: GitTree, careless: Path, tmp_path: Path
 ) -> None:

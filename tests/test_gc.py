@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from memdesc_tool import reclaim
-from memdesc_tool.cache import Cache
+from memdesc_tool.cache import CARRY_STATE, Cache
 from memdesc_tool.workspace import workspace_key
 
 from .conftest import GitTree, Tool
@@ -61,6 +61,21 @@ def test_days_count(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True])
+def test_a_conflict_that_waits_stays(cache: Cache, minitree: GitTree, everything: bool) -> None:
+    """And so does the tree whose objects its workspace borrows."""
+    put(cache, "7.3", minitree)
+    work = fill(cache.work / f"{workspace_key(cache.trees / '7.3')}-reading")
+    (work / CARRY_STATE).write_text("{}")
+    os.utime(work, (OLD, OLD))
+    assert not any(collect(cache, everything=everything).values())
+    assert (work / "deep" / "file").exists()
+    assert (cache.trees / "7.3").exists()
+    (work / CARRY_STATE).unlink()
+    os.utime(work, (OLD, OLD))
+    assert collect(cache)[f"work/{work.name}"]
+
+
+@pytest.mark.parametrize("everything", [False, True])
 def test_what_is_locked_stays(cache: Cache, everything: bool) -> None:
     used = [fill(parent / "tree-1", OLD) for parent in (cache.work, cache.build)]
     download = fill(cache.downloads / "7.3", OLD)
@@ -109,11 +124,12 @@ def test_trees_stay_unless_all(cache: Cache, minitree: GitTree) -> None:
 def test_results_stay_always(cache: Cache) -> None:
     for name in ("results.sqlite", "results.sqlite-wal", "other"):
         (cache.root / name).write_bytes(b"x")
+    fill(cache.resolutions, OLD)
     with cache.lock("some"):
         pass
     assert collect(cache, everything=True) == {"other": True}
     assert {path.name for path in cache.root.iterdir()} == {
-        "results.sqlite", "results.sqlite-wal", "locks",
+        "results.sqlite", "results.sqlite-wal", "locks", "rr-cache",
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import GitTree, Tool, kernel_clone, run_here
 from tests.fakelinux import BUILD, make_fake
+from tests.minikernel import make_mini
 
 TEMPLATES = ("driver", "kselftest", "kunit")
 
@@ -35,6 +36,14 @@ def test_a_new_suite_becomes_a_patch(tool: Tool, minitree: GitTree, tmp_path: Pa
     assert ran.status == 0, ran.err
     assert 'series = ["my_pages"]' in (project / "patches" / "stack.toml").read_text()
     args = ("my_pages", "--tree", minitree.path, "--project", project)
+    # Nothing is generated yet: the project is usable, and says what is to be done.
+    for command in (("series", "list"), ("series", "show"), ()):
+        ran = tool(*command, cwd=project)
+        assert ran.status == 0 and "memdesc-tool generate my_pages" in ran.out, ran.out + ran.err
+    for command in ("apply", "check", "cover"):
+        ran = tool(command, *args)
+        assert ran.status == 2 and "my_pages.patch: is not there yet" in ran.err
+        assert "memdesc-tool generate my_pages makes it" in ran.err
     assert tool("generate", *args).status == 0
     assert tool("generate", *args, "--check").status == 0
     made = (project / "patches" / "my_pages").glob("*.patch")
@@ -54,6 +63,62 @@ def test_names_and_templates_that_cannot_be(tool: Tool, tmp_path: Path) -> None:
     ran = tool("series", "new", "pages", *args)
     assert ran.status == 2 and "exists already" in ran.err
     assert tool("series", "new", "x1", "--template", "magic", "--project", project).status == 2
+
+
+def test_a_series_named_by_its_path_has_its_suites(tool: Tool, tmp_path: Path) -> None:
+    mini = make_mini(tmp_path)
+    (mini.series / "cover.md.j2").write_text("{{ series.title }}\n\n{{ tested }}\n")
+    elsewhere = tmp_path / "elsewhere" / "numbers"
+    shutil.copytree(mini.series, elsewhere)
+    tree = ("--tree", mini.tree.path)
+    for args, cwd in (
+        ((mini.series, *tree), tmp_path),
+        ((elsewhere, *tree, "--project", mini.project), tmp_path),
+        ((elsewhere, *tree), mini.project),
+    ):
+        ran = tool("cover", *args, cwd=cwd)
+        assert ran.status == 0 and "- counting/um" in ran.out, ran.out + ran.err
+    ran = tool("cover", elsewhere, *tree)
+    assert ran.status == 2 and "there is no suite counting" in ran.err
+    ran = tool("cover", "numbers", *tree, "--project", mini.project, "--describe",
+               mini.series / "series.toml")  # fmt: skip
+    assert ran.status == 2 and "--describe needs --branch" in ran.err
+
+
+@pytest.mark.parametrize("stack", ["series = [\n", "", 'series = "first"\n', "series = [1]\n"])
+def test_a_stack_that_cannot_be_read_is_left_alone(tool: Tool, tmp_path: Path, stack: str) -> None:
+    project = new_project(tmp_path / "project")
+    file = project / "patches" / "stack.toml"
+    file.write_text(stack)
+    ran = tool("series", "new", "pages", "--template", "kunit", "--project", project)
+    assert ran.status == 2 and str(file) in ran.err and len(ran.err.splitlines()) <= 2, ran.err
+    assert file.read_text() == stack
+    assert [path for path in project.rglob("*pages*") if ".git" not in path.parts] == []
+
+
+def test_a_series_is_begun_as_a_whole_or_not_at_all(tool: Tool, tmp_path: Path) -> None:
+    project = new_project(tmp_path / "project")
+    args = ("series", "new", "pages", "--template", "kunit", "--project", project)
+    ran = tool(*args, "--base", 'x"y')
+    assert ran.status == 2 and "cannot be the name of a release" in ran.err
+    (project / "templates").write_text("in the way\n")
+    ran = tool(*args)
+    assert ran.status == 2 and "cannot write" in ran.err, ran.err
+    (project / "templates").unlink()
+    ran = tool(*args)
+    assert ran.status == 0, ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [(b"{{ 1/0 }}\n", "ZeroDivisionError: "), (b"caf\xe9\n", "not UTF-8")]
+)
+def test_a_cover_that_cannot_be_made_is_an_error_of_one_line(
+    tool: Tool, minitree: GitTree, project: Path, text: bytes, problem: str
+) -> None:
+    cover = project / "patches" / "first" / "cover.md.j2"
+    cover.write_bytes(text)
+    ran = tool("cover", "first", "--tree", minitree.path, "--project", project)
+    assert ran.status == 2 and f"{cover}: {problem}" in ran.err, ran.err
 
 
 def test_a_new_suite_is_compiled_with_the_options_that_it_names(tool: Tool, tmp_path: Path) -> None:

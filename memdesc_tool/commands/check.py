@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 from memdesc_tool import candidate as candidates
 from memdesc_tool import checkreport
 from memdesc_tool.build import usable_cpus
+from memdesc_tool.cache import write_atomic
 from memdesc_tool.candidate import Candidate
 from memdesc_tool.checks import Report, Scope, check_alone, check_series
 from memdesc_tool.commands.completion import complete_arch
@@ -65,6 +67,8 @@ def check_command(
     where an error or a warning is left.
     """
     context: Context = click_context.obj
+    if json_file and json_file != "-":
+        _refuse_unwritable(Path(json_file))
     options = SeriesOptions(**chosen, builds=not no_compile)  # type: ignore[arg-type]
     if b4:
         _plug_in(b4, options.describe)
@@ -84,11 +88,29 @@ def check_command(
         if json_file == "-":
             click.echo(text, nl=False)
         else:
-            Path(json_file).write_text(text, encoding="utf-8")
+            _write(Path(json_file), text)
     if json_file != "-":
         _print(series, report, where)
     if not report.good:
         click_context.exit(ExitStatus.FAILED)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Raise UserError where no file can be written, before anything is checked."""
+    if path.is_dir():
+        raise UserError(f"--json: {path} is a directory", "it takes the name of a file")
+    if not path.parent.is_dir():
+        raise UserError(f"--json: there is no directory {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"--json: cannot write {path}")
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing; what is no regular file (/dev/stderr) is written to, not replaced."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+    else:
+        write_atomic(path, text.encode())
 
 
 def _print(series: Series, report: Report, where: str) -> None:

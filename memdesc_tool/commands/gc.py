@@ -11,7 +11,7 @@ from memdesc_tool.context import Context
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Remove everything but the results.")
+@click.option("--all", "everything", is_flag=True, help="Remove all that can be made again.")
 @click.option(
     "--older-than",
     metavar="DAYS",
@@ -26,8 +26,8 @@ def gc(context: Context, everything: bool, older_than: float, dry_run: bool) -> 
     """Give disk space back: leftovers of killed calls and what was not used for some time.
 
     Worktrees, build directories, downloads and logs are made again when they are needed.
-    Obtained trees go with --all (or `tree remove`), results never. What a running command
-    uses stays.
+    Obtained trees go with --all (or `tree remove`), results never, nor how conflicts were
+    solved. What a running command uses stays, and what `generate --continue` needs.
     """
     with context.progress.step("looking at the cache") as tell:
         found = reclaim.chosen(
@@ -36,7 +36,13 @@ def gc(context: Context, everything: bool, older_than: float, dry_run: bool) -> 
         )  # fmt: skip
         done = reclaim.reclaim(found, context.cache, tell, dry_run=dry_run)
     for one in done:
-        state = "" if one.removed else "  (kept: a running command uses it)"
+        state = "" if one.removed else f"  (kept: {_why(one.item)})"
         out.print(f"{human_size(one.item.size):>9}  {one.item.what}{state}", markup=False)
     total = human_size(sum(one.item.size for one in done if one.removed))
     out.print(f"{total:>9}  {'would be' if dry_run else 'was'} given back", markup=False)
+
+
+def _why(item: reclaim.Item) -> str:
+    if item.waits:
+        return "a conflict waits; memdesc-tool generate --continue or --abort"
+    return "a running command uses it"

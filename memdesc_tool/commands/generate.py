@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from memdesc_tool.apply import apply_stack
-from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, under_way
+from memdesc_tool.apply import ConflictError, apply_stack
+from memdesc_tool.carried import refuse_foreign
+from memdesc_tool.carry import WORKTREE, Carrier, Errand, abort, read_errand, under_way
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
-from memdesc_tool.errors import ExitStatus, UserError
+from memdesc_tool.errors import ExitStatus, FailedError, UserError
 from memdesc_tool.generate import Generated, generate, write
 from memdesc_tool.git import Git, identity
-from memdesc_tool.project import Project, find_project, refuse_shipped
+from memdesc_tool.project import Project, around, find_project, refuse_shipped
 from memdesc_tool.series import Kind, Numbered, Series, Stack, read_series, stack_order
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspace
@@ -35,7 +37,14 @@ from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspac
 @click.option("--from", "home", metavar="T", help="With --output: the tree that the patches were"
               " made on [default: the release that the series names].")  # fmt: skip
 @click.option("--from-rev", "home_rev", metavar="REV", help="The commit of it.")
+@click.option(
+    "--forget",
+    multiple=True,
+    metavar="PATCH",
+    help="With --output: ask again how to solve the conflicts of this patch file; repeatable.",
+)
 @click.option("--continue", "go_on", is_flag=True, help="Go on after a conflict was solved.")
+@click.option("--skip", "leave_out", is_flag=True, help="Go on without the patch of the conflict.")
 @click.option("--abort", "give_up", is_flag=True, help="Forget the conflict.")
 @project_option
 @click.pass_context
@@ -49,7 +58,9 @@ def generate_command(
     output: Path | None,
     home: str | None,
     home_rev: str | None,
+    forget: tuple[str, ...],
     go_on: bool,
+    leave_out: bool,
     give_up: bool,
     project: Path | None,
 ) -> None:
@@ -60,23 +71,27 @@ def generate_command(
     others made anew. A conflict stops it, and says where to solve it.
     """
     context: Context = click_context.obj
-    if go_on or give_up:
-        _resume(context, give_up)
+    if go_on + leave_out + give_up > 1:
+        raise UserError("--continue, --skip and --abort exclude each other")
+    if go_on or leave_out or give_up:
+        _resume(context, leave_out=leave_out, give_up=give_up)
         return
     found = find_project(project)
     if output:
         if len(names) != 1 or not tree_spec or check:
             raise UserError("--output takes one SERIES and --tree, and no --check")
         errand = Errand(str(found.root), names[0], str(output.absolute()), tree_spec, rev, home,
-                        home_rev)  # fmt: skip
+                        home_rev, forget)  # fmt: skip
         before = _interrupted(context, errand)
         _carry(context, before or errand, resumed=bool(before))
         return
+    if forget:
+        raise UserError("--forget takes --output", "what is remembered is used there")
     if not check:
         refuse_shipped(found.root)
     stale = 0
     for name in names or stack_order(found.patches):
-        series = read_series(found.patches / name, incomplete=True)
+        series = read_series(found.patches / name)
         for result in _generate(context, found, series, tree_spec, rev, check):
             stale += result.changed
             state = "unchanged" if not result.changed else "stale" if check else "written"
@@ -120,33 +135,37 @@ def _author(project: Project) -> tuple[str, str]:
 
 def _interrupted(context: Context, errand: Errand) -> Errand | None:
     """The errand as a kill has left it, None where none is under way. Raises UserError."""
-    if not (found := under_way(context.cache)):
+    if not (path := under_way(context.cache)):
         return None
-    before, path = found
+    before = read_errand(path)
     if before.continues(errand):
         return before
     if before.stopped:
         why = f"waits for a conflict to be solved in {path.with_name(WORKTREE)}"
     else:
         why = "was not carried over to its end"
-    raise UserError(f"{before.series} {why}", "generate --continue or --abort")
+    raise UserError(f"{before.series} {why}", "generate --continue, --skip or --abort")
 
 
-def _resume(context: Context, give_up: bool) -> None:
-    found = under_way(context.cache)
-    if not found:
+def _resume(context: Context, *, leave_out: bool, give_up: bool) -> None:
+    path = under_way(context.cache)
+    if not path:
         raise UserError("nothing waits for a conflict to be solved")
-    errand, path = found
     if give_up:
         abort(path)
-        out.print(f"{errand.series}: forgotten; nothing was written", markup=False)
+        out.print("forgotten; nothing was written", markup=False)
         return
-    _carry(context, errand, resumed=True)
+    _carry(context, read_errand(path), resumed=True, leave_out=leave_out)
 
 
-def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
+def _carry(context: Context, errand: Errand, *, resumed: bool, leave_out: bool = False) -> None:
     project = Project(Path(errand.project))
     series = read_series(project.patches / errand.series)
+    refuse_foreign(Path(errand.output) / series.name, series.directory)
+    files = [patch.path.name for patch in series.patches]
+    if unknown := [name for name in errand.forget if name not in files]:
+        raise UserError(f"--forget: {series.name} has no patch {', '.join(unknown)}",
+                        "it is the name of a file")  # fmt: skip
     base = resolve_base(context, errand.tree, errand.rev)
     lender = _lender(context, project, series, errand)
     with open_workspace(context.cache, base, context.progress, reading=True) as workspace:
@@ -154,9 +173,9 @@ def _carry(context: Context, errand: Errand, *, resumed: bool) -> None:
             workspace, project.root, series, lender, _author(project), context.progress
         )
         if resumed:
-            errand = carrier.go_on(errand)
+            errand = carrier.go_on(errand, leave_out=leave_out)
         else:
-            start = _before(context, project, series, Path(errand.output), base, workspace)
+            start = _before(context, project, errand, base, workspace)
             errand = carrier.carry(replace(errand, start=start))
         target = carrier.write(errand, base.name if not base.users else "")
     for name, commit in errand.done:
@@ -174,13 +193,37 @@ def _lender(context: Context, project: Project, series: Series, errand: Errand) 
 
 
 def _before(
-    context: Context, project: Project, series: Series, output: Path, base: Base,
-    workspace: Workspace,
-) -> str:  # fmt: skip
-    """The state below the series: with what it depends on, as carried over where it was."""
-    found = [
-        read_series(output / name if (output / name).is_dir() else project.patches / name)
-        for name in series.depends
-    ]
-    applied = apply_stack(workspace, base.commit, Stack(tuple(found)).patches, context.progress)
+    context: Context, project: Project, errand: Errand, base: Base, workspace: Workspace
+) -> str:
+    """The state below the series: with what it depends on, as carried over where it was.
+
+    Raises FailedError where a series has to be carried over first.
+    """
+    found = []
+    for series in project.stack((errand.series,)).series:
+        carried = Path(errand.output) / series.name
+        if series.name != Path(errand.series).name:
+            found.append(read_series(carried) if carried.is_dir() else series)
+    stack = Stack(tuple(found))
+    try:
+        applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
+    except ConflictError as error:
+        name = error.numbered.series
+        if (Path(errand.output) / name).is_dir():
+            raise
+        raise FailedError(f"{name} has to be carried over before {errand.series}: its patch"
+                          f" {error.numbered.patch.path.name} does not apply there",
+                          _command(replace(errand, series=name))) from None  # fmt: skip
     return applied[-1].commit if applied else base.commit
+
+
+def _command(errand: Errand) -> str:
+    """The command line that begins an errand."""
+    here = around(Path.cwd())
+    named = "" if here and str(here.root) == errand.project else errand.project
+    options = {
+        "--tree": errand.tree, "--rev": errand.rev, "--from": errand.home,
+        "--from-rev": errand.home_rev, "--output": errand.output, "--project": named,
+    }  # fmt: skip
+    words = [word for name, value in options.items() if value for word in (name, value)]
+    return shlex.join(["memdesc-tool", "generate", errand.series, *words])

@@ -93,7 +93,8 @@ def _one(series: Series) -> str:
     count = len(series.patches)
     patches = "1 patch" if count == 1 else f"{count} patches"
     base = f", for {series.base}" if series.base else ""
-    line = f"  {series.name:16} v{series.revision}, {patches}{base}: {series.title}"
+    missing = f" ({len(series.missing)} not generated yet)" if series.missing else ""
+    line = f"  {series.name:16} v{series.revision}, {patches}{missing}{base}: {series.title}"
     return one_line(line)
 
 
@@ -140,6 +141,7 @@ def _next(state: State) -> Iterator[str]:
     yield "next:"
     if state.carrying:
         yield "  memdesc-tool generate --continue           a conflict was left to be solved"
+    missing = [series.name for series in state.stack.series if series.missing]
     said = state.standing
     tree = f" --tree {one_line(shlex.quote(said.tree))}" if said and said.tree else ""
     steps = {
@@ -149,9 +151,13 @@ def _next(state: State) -> Iterator[str]:
         f"send {name}{tree or ' --tree TREE'}": "as mail, through b4",
     }
     report, regress, check, send = steps
+    chosen: list[str] = []
     if not names:
-        chosen = []
         yield "  memdesc-tool series new NAME --template kunit"
+    elif missing:
+        yield from (
+            f"  memdesc-tool {f'generate {one_line(one)}':29} its patches" for one in missing
+        )
     elif said is None or state.changed:
         chosen = [regress, check]
     else:

@@ -34,6 +34,9 @@ def list_series(project: Path | None) -> None:
     for one in found.stack().series:
         out.print(f"{one.name:16} v{one.revision}  {len(one.entries):3} patches  {one.title}",
                   markup=False)  # fmt: skip
+        if one.missing:
+            hint = f"{len(one.missing)} not there yet: memdesc-tool generate {one.name}"
+            out.print(f"{'':21} {hint}", markup=False)
 
 
 @series.command()

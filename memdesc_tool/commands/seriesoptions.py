@@ -24,7 +24,7 @@ from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
 from memdesc_tool.prep import branch_span
-from memdesc_tool.project import Project, find_project
+from memdesc_tool.project import Project, around, find_project
 from memdesc_tool.readsuite import find_suite
 from memdesc_tool.series import Entry, Series, Stack, read_description
 from memdesc_tool.suites import Suite, tree_suite
@@ -111,6 +111,8 @@ class SeriesOptions:
         """
         if bool(self.name) == bool(self.branch):
             raise UserError("name a SERIES of patches/, or commits with --branch")
+        if self.describe and not self.branch:
+            raise UserError("--describe needs --branch", "SERIES has a series.toml of its own")
         if self.filter_glob and not self.kunitconfigs:
             raise UserError("--filter needs --kunitconfig", "a suite has a filter of its own")
         with self._of_branch(context) if self.branch else self._of_patches(context) as chosen:
@@ -123,7 +125,7 @@ class SeriesOptions:
 
     @contextmanager
     def _of_patches(self, context: Context) -> Iterator[Chosen]:
-        project = find_project(self.project) if not _is_directory(self.name) else None
+        project = self._project()
         stack = self._stack(project)
         series = stack.series[-1]
         base = resolve_base(context, self.tree_spec, self.rev, stack)
@@ -140,10 +142,19 @@ class SeriesOptions:
         return open_it(context.cache, base, context.progress)
 
     def _suites(self, project: Project | None, series: Series) -> tuple[Suite, ...]:
-        own = [find_suite(project.root, name) for name in series.suites] if project else []
+        own: list[Suite] = []
+        if series.suites:
+            root = (project or find_project()).root
+            own += [find_suite(root, name) for name in series.suites]
         if self.kunitconfigs:
             own.append(tree_suite(self.kunitconfigs, self.filter_glob or ""))
         return tuple(own)
+
+    def _project(self) -> Project | None:
+        """The project; of a series named by its path the one around it, if there is one."""
+        if self.project or not _is_directory(self.name):
+            return find_project(self.project)
+        return around(Path(str(self.name)).absolute())
 
     def _stack(self, project: Project | None) -> Stack:
         names = (str(self.name),)
@@ -176,7 +187,7 @@ class SeriesOptions:
 
 
 def _is_directory(name: str | None) -> bool:
-    """Whether a series is named by its path, which needs no project."""
+    """Whether a series is named by its path, which needs no project unless it names suites."""
     return bool(name) and "/" in str(name) and Path(str(name)).is_dir()
 
 
