@@ -156,6 +156,42 @@ def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     assert "v2: Say why (Jane)." in below.partition("diff --git")[0]
 
 
+def run_b4(tree: GitTree, variables: dict[str, str], *args: str, **more: str) -> None:
+    """Run b4 in the tree as its owner does; Enter answers all it asks."""
+    done = subprocess.run(
+        [B4, "--offline-mode", *args], cwd=tree.path, env=without_git(variables) | more,
+        input="\n" * 9, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_branch_with_changes_of_yours_is_left_alone(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    variables = home(tmp_path / "home")
+    args = ("send", "first", "--tree", minitree.path, "--project", sender.parent.parent)
+    assert tool(*args, **variables).status == 0
+    made = minitree.git("rev-parse", "b4/first")
+    minitree.git("checkout", "-q", "b4/first")
+    (minitree.path / "a.txt").write_text("mine\n")
+    mine = minitree.commit("a: mine")
+    minitree.git("checkout", "-q", "main")
+    ran = tool(*args, **variables)
+    assert ran.status == 2 and "has commits or a cover that no send of ours has made" in ran.err
+    assert minitree.git("rev-parse", "b4/first") == mine
+    ran = tool(*args, "--replace", **variables)
+    assert ran.status == 0 and f"it was at {mine}" in ran.out, ran.err
+    minitree.git("checkout", "-q", "b4/first")
+    (tmp_path / "cover").write_text("My own subject\n\nMy own text.\n")
+    run_b4(minitree, variables, "prep", "--edit-cover", GIT_EDITOR=f"cp '{tmp_path / 'cover'}'")
+    minitree.git("checkout", "-q", "main")
+    edited = minitree.git("rev-parse", "b4/first")
+    assert edited not in (made, mine)
+    ran = tool(*args, **variables)
+    assert ran.status == 2 and "no send of ours has made" in ran.err
+    assert minitree.git("rev-parse", "b4/first") == edited
+
+
 def test_a_series_that_depends_on_another_names_it(
     tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
 ) -> None:

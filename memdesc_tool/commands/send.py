@@ -33,6 +33,7 @@ from memdesc_tool.results import open_store
 @click.option("--reflect", "to_self", is_flag=True, help="Mail them to yourself alone.")
 @click.option("--signoff", is_flag=True, help="Sign off with your git identity.")
 @click.option("--range-diff", is_flag=True, help="Add git range-diff against the last revision.")
+@click.option("--replace", is_flag=True, help="Make the branch anew, whatever you changed in it.")
 @click.pass_obj
 def send_command(
     context: Context,
@@ -42,11 +43,13 @@ def send_command(
     to_self: bool,
     signoff: bool,
     range_diff: bool,
+    replace: bool,
     **chosen: object,
 ) -> None:
     """Make SERIES a prep branch of b4 in your tree, and mail of it.
 
-    The branch b4/NAME is made or brought up to date; its tracking and change-id are b4's.
+    The branch b4/NAME is made or brought up to date; its tracking and change-id are b4's. One
+    with commits or a cover of yours is left alone.
     Recipients are those of get_maintainer.pl and of series.toml. Nothing is mailed but by
     --reflect, to you: the command that mails the series is printed, for you to run.
     """
@@ -65,15 +68,18 @@ def send_command(
             prepared = _users_branch(found, tree, options.branch)
         else:
             name = prep_name or found.candidate.series.name
-            prepared = _prepare(context, found, tree, name, signoff, range_diff)
+            prepared = _prepare(
+                context, found, tree, name, signoff=signoff, range_diff=range_diff, replace=replace
+            )
         _mail(found, prepared, output_dir, to_self)
     out.print(f"mail it: cd {shlex.quote(str(tree.absolute()))} && git switch {prepared.name}"
               " && b4 prep --check && b4 send", markup=False)  # fmt: skip
 
 
 def _prepare(
-    context: Context, found: Chosen, tree: Path, name: str, signoff: bool, range_diff: bool
-) -> Prepared:
+    context: Context, found: Chosen, tree: Path, name: str, *, signoff: bool, range_diff: bool,
+    replace: bool,
+) -> Prepared:  # fmt: skip
     """The prep branch, made anew or brought up to date in the tree."""
     candidate, series = found.candidate, found.candidate.series
     with open_store(context.cache.results) as store:
@@ -86,12 +92,14 @@ def _prepare(
         series.revision,
     )
     prepared = prepare(
-        found.workspace, Git(tree), name, candidate, letter, signoff=signoff
-    )  # fmt: skip
+        found.workspace, Git(tree), name, candidate, letter, signoff=signoff, replace=replace
+    )
     publish(found.workspace, tree, prepared)
-    verb = "made" if prepared.new else "brought up to date"
+    verb = "brought up to date" if prepared.old else "made"
     out.print(f"branch {prepared.name} is {verb}: {len(prepared.commits)} patches,"
               f" v{series.revision}", markup=False)  # fmt: skip
+    if prepared.old and replace:
+        out.print(f"it was at {prepared.old}", markup=False)
     for subject in prepared.unresolved:
         warn(f'{tree} has no single commit "{subject}": its Fixes: hash stays zero')
     if not signoff:
