@@ -192,6 +192,35 @@ def test_a_branch_with_changes_of_yours_is_left_alone(
     assert minitree.git("rev-parse", "b4/first") == edited
 
 
+def test_after_b4_has_sent_it(tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path) -> None:
+    """b4's revision does not go back, and the next one is sent from what b4 has left."""
+    variables = home(tmp_path / "home")
+    project = sender.parent.parent
+    args = ("first", "--tree", minitree.path, "--project", project)
+    with smtp_sink() as sink:
+        give_identity(minitree, sink.port)
+        assert tool("send", *args, **variables).status == 0
+        minitree.git("checkout", "-q", "b4/first")
+        run_b4(minitree, variables, "send", "--no-sign")
+        minitree.git("checkout", "-q", "main")
+    assert len(sink.mails) == 3
+    after = minitree.git("rev-parse", "b4/first")
+    assert minitree.git("tag", "--list", "sent/*-first-*-v1")
+    ran = tool("send", *args, **variables)
+    assert ran.status == 2 and "b4/first is at v2 for b4, the series at v1" in ran.err
+    assert minitree.git("rev-parse", "b4/first") == after
+    (first, _) = sorted(sender.glob("*.patch"))
+    first.write_text(first.read_text().replace("+line three", "+line THREE"))
+    ran = tool("series", "reroll", *args, **variables)
+    assert ran.status == 0 and "as b4's tag in" in ran.out, ran.out + ran.err
+    (kept, _) = sorted((sender / "sent" / "v1").iterdir())
+    assert "+line three" in kept.read_text()
+    ran = tool("send", *args, **variables)
+    assert ran.status == 0, ran.err
+    assert "b4/first is brought up to date: 2 patches, v2" in ran.out
+    assert "EDITME" not in minitree.git("log", "--format=%B", "main..b4/first")
+
+
 def test_a_series_that_depends_on_another_names_it(
     tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
 ) -> None:
