@@ -262,6 +262,18 @@ def test_a_branch_without_a_project(
     assert minitree.state() == before
 
 
+@pytest.mark.parametrize("bad", ["not an address", "", "A <a@example.org>\\nBcc: b@example.org"])
+def test_a_recipient_that_is_none(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path, bad: str
+) -> None:
+    toml = sender / "series.toml"
+    toml.write_text(toml.read_text().replace("cc = [", f'cc = ["{bad}", '))
+    ran = tool("send", "first", "--tree", minitree.path, "--project", sender.parent.parent,
+               **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 2 and "is no mail address" in ran.err
+    assert not minitree.git("branch", "--list", "b4/*")
+
+
 def test_what_cannot_be_sent(tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path) -> None:
     variables = home(tmp_path / "home")
     project = sender.parent.parent
