@@ -9,11 +9,13 @@ change-id stay b4's own, and then handed to the user's repository:
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 
 from memdesc_tool.apply import Recommitter, hand_over
@@ -28,6 +30,7 @@ from memdesc_tool.workspace import Workspace
 
 PREFIX = "b4/"
 FORK = "memdesc/fork"
+_RECIPIENT = re.compile(r"^(?:To|Cc): .*$", re.MULTILINE)
 _TRACKING = "--- b4-submit-tracking ---"
 _CHANGELOG = re.compile(
     r"Changes in v\d+:\n- EDITME: .*\n- EDITME: .*\n- Link to v\d+: .*\n", re.IGNORECASE
@@ -40,7 +43,8 @@ class Prepared:
     """A prep branch in a worktree of ours. name: with b4/; base: the commit of the user's that
     all stands on; fork: the commit below its cover, with what the series depends on; commits:
     of the patches; revision: of the series; unresolved: subjects of Fixes: trailers without a
-    hash; old: what the branch was in the user's tree, "" where there was none.
+    hash; old: what the branch was in the user's tree, "" where there was none; kept: recipients
+    that were added to its cover there.
     """
 
     b4: B4
@@ -51,6 +55,7 @@ class Prepared:
     revision: int = 1
     unresolved: tuple[str, ...] = ()
     old: str = ""
+    kept: tuple[str, ...] = ()
 
     @property
     def tip(self) -> str:
@@ -140,8 +145,10 @@ def prepare(
     git = worktree(workspace, candidate.start, FORK, files)
     b4 = B4(git.path, users_settings(users))
     old = _tip(users, f"refs/heads/{branch}")
-    if old and not replace:
-        _refuse_changed(users, branch, old)
+    there = _recipients_of_branch(users, branch, old) if old and not replace else {}
+    listed = _addresses("\n".join(letter.recipients))
+    kept = tuple(line for address, line in there.items() if address not in listed)
+    letter = dataclasses.replace(letter, recipients=(*letter.recipients, *kept))
     workspace.scratch.attempt("update-ref", "-d", f"refs/heads/{branch}")
     try:
         _begin(b4, git, branch, candidate.start, old, letter.revision)
@@ -158,7 +165,7 @@ def prepare(
     git.run("update-ref", f"refs/heads/{branch}", commits[-1])
     git.run("read-tree", "--reset", "-u", commits[-1])
     base = candidate.history.base
-    return Prepared(b4, branch, base, candidate.start, commits, letter.revision, missing, old)
+    return Prepared(b4, branch, base, candidate.start, commits, letter.revision, missing, old, kept)
 
 
 def _tip(users: Git, ref: str) -> str:
@@ -172,16 +179,21 @@ def _record(branch: str, revision: int | str) -> str:
     return f"refs/memdesc/{branch}/v{revision}"
 
 
-def _refuse_changed(users: Git, branch: str, tip: str) -> None:
-    """Raise UserError where a branch is not as a send has left it.
+def _recipients_of_branch(users: Git, branch: str, tip: str) -> dict[str, str]:
+    """The recipients in a branch's cover, to which b4 may have added some: see _addresses().
 
-    What b4 itself changes in sending is no change: the tracking and an empty changelog.
+    Raises UserError where the branch is otherwise not as a send has left it. What b4 itself
+    changes in sending is no change: the tracking and an empty changelog.
     """
     kept = users.run("for-each-ref", "--format=%(objectname)", _record(branch, "*")).split()
     for one in kept:
         count = _length(users, one)
-        if _content(users, one, count) == _content(users, tip, count):
-            return
+        fork, cover, *patches = _content(users, one, count)
+        fork_there, cover_there, *patches_there = _content(users, tip, count)
+        had, has = _addresses(cover), _addresses(cover_there)
+        same = (fork, patches) == (fork_there, patches_there) and had.keys() <= has.keys()
+        if same and _as_written(cover) == _as_written(cover_there):
+            return has
     raise UserError(
         f"{branch} in {users.path} has commits or a cover that no send of ours has made",
         "choose another --name, or --replace it: patches/ has what is to stay",
@@ -197,15 +209,21 @@ def _length(users: Git, tip: str) -> int:
 
 
 def _content(users: Git, tip: str, count: int) -> tuple[str, ...]:
-    """What is in the last commits of a branch, and what they stand on."""
-    log = users.run("log", f"-{count}", "--first-parent", "-z",
+    """What the last commits of a branch stand on, and what is in each, the cover first."""
+    log = users.run("log", f"-{count}", "--reverse", "--first-parent", "-z",
                     "--format=%T %an <%ae>%n%B", tip, strip=False)  # fmt: skip
-    return _tip(users, f"{tip}~{count}"), *(_as_written(one) for one in log.split("\0"))
+    return _tip(users, f"{tip}~{count}"), *log.split("\0")
 
 
-def _as_written(message: str) -> str:
-    """A message without what b4 writes into that of a cover."""
-    text = _CHANGELOG.sub("", message.partition(_TRACKING)[0])
+def _addresses(cover: str) -> dict[str, str]:
+    """The lines To: and Cc: of a cover, by the mail address in them."""
+    lines = _RECIPIENT.findall(cover.partition(_TRACKING)[0])
+    return {parseaddr(line.partition(":")[2])[1].lower(): line for line in lines}
+
+
+def _as_written(cover: str) -> str:
+    """A cover without recipients and what b4 writes there in sending."""
+    text = _CHANGELOG.sub("", _RECIPIENT.sub("", cover.partition(_TRACKING)[0]))
     return re.sub(r"\s*\n\s*", "\n", text.strip()).removesuffix("\n---")
 
 

@@ -17,6 +17,7 @@ from memdesc_tool.git import Git
 from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipient_lines, reflect
 from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish, worktree
 from memdesc_tool.results import open_store
+from memdesc_tool.revision import kept_revisions
 
 
 @click.command("send")
@@ -63,6 +64,10 @@ def send_command(
             " the mail to",
             "--tree PATH names one",
         )
+    if options.branch:
+        _refuse_on_branch(
+            options, name=prep_name, signoff=signoff, range_diff=range_diff, replace=replace
+        )
     with options.open(context) as found:
         if options.branch:
             prepared = _users_branch(found, tree, options.branch)
@@ -71,9 +76,31 @@ def send_command(
             prepared = _prepare(
                 context, found, tree, name, signoff=signoff, range_diff=range_diff, replace=replace
             )
+        info = prepared.b4.info(prepared.name)  # while it is checked out for b4
         _mail(found, prepared, output_dir, to_self)
+    # What b4 wants to have run before it sends: its pre-flight checks.
+    checks = ["b4 prep --auto-to-cc", "b4 prep --check"]
+    if info.get("has-prerequisites") == "True":
+        checks.append("b4 prep --check-deps")
     out.print(f"mail it: cd {shlex.quote(str(tree.absolute()))} && git switch {prepared.name}"
-              " && b4 prep --check && b4 send", markup=False)  # fmt: skip
+              f" && {' && '.join(checks)} && b4 send", markup=False)  # fmt: skip
+
+
+def _refuse_on_branch(options: SeriesOptions, **others: object) -> None:
+    """Refuse options that cannot be honoured for a branch that is the user's own."""
+    instead = {
+        "name": "git branch -m names it",
+        "signoff": "git rebase --signoff signs its commits off",
+        "range_diff": "b4 prep --compare-to v1 compares; b4 prep --edit-cover takes it",
+        "replace": "nothing of it is made anew",
+        "describe": "b4 prep --edit-cover has its recipients",
+        "kunitconfigs": "its cover letter is b4's: b4 prep --edit-cover",
+    }
+    given = others | {"describe": options.describe, "kunitconfigs": options.kunitconfigs}
+    for option, hint in instead.items():
+        if given[option]:
+            name = option.removesuffix("s").replace("_", "-")
+            raise UserError(f"--{name} is not for --branch, which is mailed as it is", hint)
 
 
 def _prepare(
@@ -82,6 +109,8 @@ def _prepare(
 ) -> Prepared:  # fmt: skip
     """The prep branch, made anew or brought up to date in the tree."""
     candidate, series = found.candidate, found.candidate.series
+    if range_diff and not kept_revisions(series):
+        warn(f"no revision of {series.name} is kept, so there is nothing for --range-diff")
     with open_store(context.cache.results) as store:
         cover = cover_of(context, found, store, range_diff=range_diff)
     letter = Letter(
@@ -100,6 +129,8 @@ def _prepare(
               f" v{series.revision}", markup=False)  # fmt: skip
     if prepared.old and replace:
         out.print(f"it was at {prepared.old}", markup=False)
+    for line in prepared.kept:
+        out.print(f"its cover keeps {line}", markup=False)
     for subject in prepared.unresolved:
         warn(f'{tree} has no single commit "{subject}": its Fixes: hash stays zero')
     if not signoff:
@@ -111,12 +142,19 @@ def _users_branch(found: Chosen, tree: Path, branch: str) -> Prepared:
     """A prep branch that is in the tree already."""
     users = Git(tree)
     if ".." in branch:
+        base, _, tip = branch.partition("..")
         raise UserError(
-            f"{branch} is no prep branch", f"git switch -c b4/NAME && b4 prep -e {branch[:12]}"
+            f"{branch} is no prep branch",
+            f"git switch -c b4/NAME {tip or 'HEAD'} && b4 prep -e {base}",
         )
     tip = users.commit(branch)
     files = sorted({file for step in found.candidate.steps for file in step.patch.files})
     git = worktree(found.workspace, tip, branch, files)
+    unsigned = sum(
+        "Signed-off-by" not in dict(step.patch.trailers) for step in found.candidate.steps
+    )
+    if unsigned:
+        warn(f"{unsigned} of the patches are not signed off: git rebase --signoff does so")
     fork = found.candidate.start
     commits = tuple(git.commits(fork, tip))
     return Prepared(B4(git.path, users_settings(users)), branch, fork, fork, commits)
