@@ -228,10 +228,10 @@ def make_branch(
 
 def hand_over(
     scratch: Git, users: Git, base: str, tip: str, ref: str, committer: tuple[str, str],
-    old: str = "",
+    old: str = "", record: str = "",
 ) -> None:  # fmt: skip
     """Put the objects from base to tip into the user's repository and make ref, or move it
-    there from the commit old.
+    there from the commit old. record: another reference that is to keep tip.
 
     Not by fetch: that would go by the url.*, fetch.* and transfer.* of the repository.
     """
@@ -242,9 +242,11 @@ def hand_over(
         raise GitError(["pack-objects"], status, err)
     env = {"GIT_COMMITTER_NAME": committer[0], "GIT_COMMITTER_EMAIL": committer[1]}
     verb = "updated" if old else "created"
-    make = ("update-ref", "-m", f"branch: {verb} by memdesc-tool", ref, tip, old)
-    for args in (("unpack-objects", "-q"), make):
-        status, out, err = users.attempt(*args, stdin=pack, env=env)
+    make = ("update-ref", "-m", f"branch: {verb} by memdesc-tool", "--stdin")
+    refs = f"update {ref} {tip} {old or '0' * len(tip)}\n"
+    refs += f"update {record} {tip}\n" if record else ""
+    for args, stdin in ((("unpack-objects", "-q"), pack), (make, refs.encode())):
+        status, out, err = users.attempt(*args, stdin=stdin, env=env)
         if status:
             reason = ((err or out).strip().splitlines() or ["git says nothing"])[0]
             reason = reason.removeprefix("fatal: ").removeprefix("error: ")

@@ -76,6 +76,18 @@ def parse_diff(diff: bytes) -> tuple[FileChange, ...]:
     return tuple(changes)
 
 
+def without_rest(diff: bytes) -> bytes:
+    """A diff without what a mail has behind its last file. Raises DiffError."""
+    lines, end = _Lines(diff.split(b"\n")), 0
+    while lines.left:
+        if lines.here.startswith(_START):
+            _read_file(lines)
+            end = lines.at
+        else:
+            lines.at += 1
+    return b"".join(line + b"\n" for line in lines.lines[:end])
+
+
 @dataclass
 class _Lines:
     """A position in the lines of a diff."""

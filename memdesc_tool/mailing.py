@@ -23,6 +23,9 @@ LINE = 998
 """Bytes of a line (RFC 5321, 4.5.3.1.6, without its end)."""
 
 
+_ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
+
+
 @dataclass(frozen=True)
 class Mailing:
     """The mails that b4 has written, in order; the cover letter is the first of several."""
@@ -34,9 +37,11 @@ def recipient_lines(workspace: Workspace, candidate: Candidate) -> tuple[str, ..
     """ "To: ..." and "Cc: ..." lines: the series' own, then those of get_maintainer.pl.
 
     Maintainers are in To:, reviewers and lists in Cc:. A tree without the script (no kernel)
-    has none.
+    has none. Raises UserError for a recipient of the series that is no mail address.
     """
     series = candidate.series
+    for entry in (*series.to, *series.cc):
+        _refuse_no_address(series.name, entry)
     to, cc = list(series.to), list(series.cc)
     if candidate.git.blob(candidate.start, SCRIPT):
         top = workspace.checkout(candidate.start)
@@ -52,6 +57,15 @@ def recipient_lines(workspace: Workspace, candidate: Candidate) -> tuple[str, ..
                 seen.add(address.lower())
                 lines.append(f"{field}: {email.utils.formataddr((name, address))}")
     return tuple(_readable(line) for line in lines)
+
+
+def _refuse_no_address(name: str, entry: str) -> None:
+    """Raise UserError where an entry of to or cc is anything but mail addresses."""
+    found = [address for _, address in email.utils.getaddresses([entry])]
+    if not entry.isprintable() or not found or not all(map(_ADDRESS.fullmatch, found)):
+        raise UserError(
+            f"{name}: the recipient {entry!r} is no mail address", "Name <name@example.org>"
+        )
 
 
 def _readable(line: str) -> str:

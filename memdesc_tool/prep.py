@@ -1,14 +1,19 @@
 """A series as a b4 prep branch: cover letter, patches, recipients, what it depends on.
 
 The branch is made in the scratch repository by b4 itself, so that cover, tracking and
-change-id stay b4's own, and then handed to the user's repository as one ref.
+change-id stay b4's own, and then handed to the user's repository:
+
+    refs/heads/b4/NAME          the branch
+    refs/memdesc/b4/NAME/vN     what it was given as, so that changes of the user's are known
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 
 from memdesc_tool.apply import Recommitter, hand_over
@@ -23,14 +28,21 @@ from memdesc_tool.workspace import Workspace
 
 PREFIX = "b4/"
 FORK = "memdesc/fork"
+_RECIPIENT = re.compile(r"^(?:To|Cc): .*$", re.MULTILINE)
+_TRACKING = "--- b4-submit-tracking ---"
+_CHANGELOG = re.compile(
+    r"Changes in v\d+:\n- EDITME: .*\n- EDITME: .*\n- Link to v\d+: .*\n", re.IGNORECASE
+)
+"""What `b4 send` puts into the cover of the next revision, to be written yet."""
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A prep branch in a worktree of ours. name: with b4/; base: the commit of the user's that
     all stands on; fork: the commit below its cover, with what the series depends on; commits:
-    of the patches; unresolved: subjects of Fixes: trailers without a hash; new:
-    whether the user's tree had no such branch.
+    of the patches; revision: of the series; unresolved: subjects of Fixes: trailers without a
+    hash; old: what the branch was in the user's tree, "" where there was none; kept: recipients
+    that were added to its cover there.
     """
 
     b4: B4
@@ -38,8 +50,10 @@ class Prepared:
     base: str
     fork: str
     commits: tuple[str, ...]
+    revision: int = 1
     unresolved: tuple[str, ...] = ()
-    new: bool = False
+    old: str = ""
+    kept: tuple[str, ...] = ()
 
     @property
     def tip(self) -> str:
@@ -70,6 +84,11 @@ class Letter:
         return f"{above.rstrip()}\n\n{trailers}\n{separator.lstrip()}{below}".strip() + "\n"
 
 
+def branch_name(name: str) -> str:
+    """The prep branch that --name means, with or without b4/."""
+    return name if name.startswith(PREFIX) else PREFIX + name
+
+
 def branch_span(tree: Git, branch: str) -> tuple[str, str]:
     """(base, tip) of a prep branch of a tree, as b4 sees it. Raises UserError."""
     if tree.attempt("show-ref", "--verify", "--quiet", f"refs/heads/{branch}")[0]:
@@ -93,23 +112,28 @@ def worktree(workspace: Workspace, commit: str, branch: str, files: Sequence[str
 
 def prepare(
     workspace: Workspace, users: Git, name: str, candidate: Candidate, letter: Letter,
-    *, signoff: bool,
+    *, signoff: bool, replace: bool = False,
 ) -> Prepared:  # fmt: skip
     """Make a prep branch of a candidate, or bring the user's branch of that name up to date.
 
-    The user's repository is only read; publish() hands the branch over. Raises UserError.
+    replace: also where that has commits or a cover that are not of the last send. The user's
+    repository is only read; publish() hands the branch over. Raises UserError.
     """
-    branch = name if name.startswith(PREFIX) else PREFIX + name
+    branch = branch_name(name)
     if users.attempt("check-ref-format", "--branch", branch)[0]:
         raise UserError(f"{branch} is no valid branch name")
     files = sorted({file for step in candidate.steps for file in step.patch.files})
     author = identity(users)
     git = worktree(workspace, candidate.start, FORK, files)
     b4 = B4(git.path, users_settings(users))
-    there = users.attempt("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+    old = _tip(users, f"refs/heads/{branch}")
+    there = _recipients_of_branch(users, branch, old) if old and not replace else {}
+    listed = _addresses("\n".join(letter.recipients))
+    kept = tuple(line for address, line in there.items() if address not in listed)
+    letter = dataclasses.replace(letter, recipients=(*letter.recipients, *kept))
     workspace.scratch.attempt("update-ref", "-d", f"refs/heads/{branch}")
     try:
-        _begin(b4, git, branch, candidate.start, "" if there[0] else there[1].strip())
+        _begin(b4, git, branch, candidate.start, old, letter.revision)
         if letter.prefixes:
             b4.run("prep", "--set-prefixes", *letter.prefixes)
         if letter.prerequisites:
@@ -123,11 +147,91 @@ def prepare(
     git.run("update-ref", f"refs/heads/{branch}", commits[-1])
     git.run("read-tree", "--reset", "-u", commits[-1])
     base = candidate.history.base
-    return Prepared(b4, branch, base, candidate.start, commits, missing, bool(there[0]))
+    return Prepared(b4, branch, base, candidate.start, commits, letter.revision, missing, old, kept)
 
 
-def _begin(b4: B4, git: Git, branch: str, fork: str, old: str) -> None:
-    """Check out a new prep branch, or the old one's (a commit) cover put on fork."""
+def _tip(users: Git, ref: str) -> str:
+    """The commit of a reference; "" where there is none."""
+    status, out, _ = users.attempt("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    return "" if status else out.strip()
+
+
+def _record(branch: str, revision: int | str) -> str:
+    """The reference that keeps what publish() has made of a prep branch."""
+    return f"refs/memdesc/{branch}/v{revision}"
+
+
+def _recipients_of_branch(users: Git, branch: str, tip: str) -> dict[str, str]:
+    """The recipients in a branch's cover, to which b4 may have added some: see _addresses().
+
+    Raises UserError where the branch is otherwise not as a send has left it. What b4 itself
+    changes in sending is no change: the tracking and an empty changelog.
+    """
+    kept = users.run("for-each-ref", "--format=%(objectname)", _record(branch, "*")).split()
+    for one in kept:
+        count = _length(users, one)
+        fork, cover, *patches = _content(users, one, count)
+        fork_there, cover_there, *patches_there = _content(users, tip, count)
+        had, has = _addresses(cover), _addresses(cover_there)
+        same = (fork, patches) == (fork_there, patches_there) and had.keys() <= has.keys()
+        if same and _as_written(cover) == _as_written(cover_there):
+            return has
+    raise UserError(
+        f"{branch} in {users.path} has commits or a cover that no send of ours has made",
+        "choose another --name, or --replace it: patches/ has what is to stay",
+    )
+
+
+def _length(users: Git, tip: str) -> int:
+    """The number of commits of a branch of publish(), cover included, which changes no file."""
+    count = 0
+    while users.tree(f"{tip}~{count}") != users.tree(f"{tip}~{count + 1}"):
+        count += 1
+    return count + 1
+
+
+def _content(users: Git, tip: str, count: int) -> tuple[str, ...]:
+    """What the last commits of a branch stand on, and what is in each, the cover first."""
+    log = users.run("log", f"-{count}", "--reverse", "--first-parent", "-z",
+                    "--format=%T %an <%ae>%n%B", tip, strip=False)  # fmt: skip
+    return _tip(users, f"{tip}~{count}"), *log.split("\0")
+
+
+def _addresses(cover: str) -> dict[str, str]:
+    """The lines To: and Cc: of a cover, by the mail address in them."""
+    lines = _RECIPIENT.findall(cover.partition(_TRACKING)[0])
+    return {parseaddr(line.partition(":")[2])[1].lower(): line for line in lines}
+
+
+def _as_written(cover: str) -> str:
+    """A cover without recipients and what b4 writes there in sending."""
+    text = _CHANGELOG.sub("", _RECIPIENT.sub("", cover.partition(_TRACKING)[0]))
+    return re.sub(r"\s*\n\s*", "\n", text.strip()).removesuffix("\n---")
+
+
+def published_span(users: Git, branch: str, revision: int) -> tuple[str, str] | None:
+    """(fork, tip) of a prep branch as the last send of a revision has left it."""
+    tip = _tip(users, _record(branch, revision))
+    return (users.commit(f"{tip}~{_length(users, tip)}"), tip) if tip else None
+
+
+def tagged_span(users: Git, branch: str, revision: int) -> tuple[str, str] | None:
+    """(base, tip) of a revision of a prep branch that b4 has sent and tagged."""
+    if not _tip(users, f"refs/heads/{branch}"):
+        return None
+    try:
+        info = B4(users.path, users_settings(users)).info(branch)
+    except CommandError:
+        return None  # no prep branch
+    base, _, tip = info.get(f"series-v{revision}", "").partition(" ")[0].partition("..")
+    return (users.commit(base), users.commit(tip)) if tip else None
+
+
+def _begin(b4: B4, git: Git, branch: str, fork: str, old: str, revision: int) -> None:
+    """Check out a new prep branch, or the old one's (a commit) cover put on fork.
+
+    Raises UserError where the old one is at a later revision.
+    """
     if not old:
         b4.run("prep", "--new", branch.removeprefix(PREFIX), "--fork-point", fork)
         return
@@ -135,6 +239,11 @@ def _begin(b4: B4, git: Git, branch: str, fork: str, old: str) -> None:
     git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
     git.run("read-tree", "--reset", "-u", old)
     info = b4.info(branch)
+    if int(info["revision"]) > revision:
+        raise UserError(
+            f"{branch} is at v{info['revision']} for b4, the series at v{revision}",
+            "memdesc-tool series reroll begins the next revision",
+        )
     old_cover = info["start-commit"]
     lines = git.run("log", "-1", "--format=%an%n%ae%n%aI%n%cn%n%ce%n%cI", old_cover).split("\n")
     names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "AUTHOR_DATE",
@@ -178,9 +287,9 @@ def prerequisites(base: str, entries: Sequence[Entry], git: Git) -> tuple[str, .
 
 
 def publish(workspace: Workspace, tree: Path, prepared: Prepared) -> None:
-    """Hand the branch to the user's repository at tree: objects and one ref.
+    """Hand the branch to the user's repository at tree: objects, the branch and its record.
 
-    Raises UserError where the branch is checked out there.
+    Raises UserError where the branch is checked out there, or has changed meanwhile.
     """
     users = Git(tree)
     ref = f"refs/heads/{prepared.name}"
@@ -188,6 +297,6 @@ def publish(workspace: Workspace, tree: Path, prepared: Prepared) -> None:
         raise UserError(
             f"{prepared.name} is checked out in {tree}", "git switch --detach, and try again"
         )
-    status, out, _ = users.attempt("rev-parse", "--verify", "--quiet", ref)
-    old = "" if status else out.strip()
-    hand_over(workspace.scratch, users, prepared.base, prepared.tip, ref, identity(users), old)
+    record = _record(prepared.name, prepared.revision)
+    hand_over(workspace.scratch, users, prepared.base, prepared.tip, ref, identity(users),
+              prepared.old, record)  # fmt: skip

@@ -2,40 +2,36 @@
 
     patches/<series>/sent/vN/   the patches as they were sent as revision N
 
-Trailers of reviewers are found by b4, which attaches them by patch-id and so whatever became
-of a patch's subject. A patch that changed beyond comments and white space loses them.
+Trailers of reviewers are found by b4 and follow a patch whatever became of its subject. One
+that changed beyond comments and white space since it was reviewed loses them.
 """
 
 from __future__ import annotations
 
-import mailbox
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from urllib.parse import unquote
 
 import tomlkit
 
 from memdesc_tool.apply import apply_stack
-from memdesc_tool.b4 import B4, last_line
 from memdesc_tool.cache import write_atomic
-from memdesc_tool.candidate import Candidate, Step
+from memdesc_tool.candidate import Candidate, Step, of_commits
 from memdesc_tool.console import Progress
-from memdesc_tool.errors import CommandError, FailedError, UserError
-from memdesc_tool.git import SCRATCH_IDENTITY
-from memdesc_tool.patch import Patch, file_name, format_patch, parse_patch, patch_id
-from memdesc_tool.prep import FORK, worktree
+from memdesc_tool.diff import without_rest
+from memdesc_tool.errors import FailedError, UserError
+from memdesc_tool.git import SCRATCH_IDENTITY, Git
+from memdesc_tool.patch import Patch, file_name, format_patch, patch_id
+from memdesc_tool.prep import published_span, tagged_span
 from memdesc_tool.series import SERIES_FILE, Entry, Numbered, Series, read_series
+from memdesc_tool.substance import material
+from memdesc_tool.thread import Posted, Thread, Trailer, is_review, read_thread, reviews_in
 from memdesc_tool.workspace import Workspace
 
 SENT = "sent"
-REVIEWS = ("Reviewed-by", "Acked-by", "Tested-by", "Reviewed-and-tested-by")
-"""Tags that speak of a patch as it was; the others stay whatever becomes of it."""
-_SUBJECT = re.compile(r"\[(?P<tags>[^\]]*\bPATCH\b[^\]]*)\]\s*(?P<subject>.*)", re.DOTALL)
-_COMMENT = re.compile(rb"^[+-]\s*(//.*|/?\*.*)?$")
-
-Trailer = tuple[str, str]
-"""Name and value."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +46,10 @@ def sent_directory(series: Series, revision: int) -> Path:
     return series.directory / SENT / f"v{revision}"
 
 
-def last_sent(series: Series) -> int:
-    """The last revision that is kept; 0 for none."""
+def kept_revisions(series: Series) -> tuple[int, ...]:
+    """The revisions that are kept, oldest first."""
     kept = (re.fullmatch(r"v(\d+)", path.name) for path in (series.directory / SENT).glob("v*"))
-    return max((int(match[1]) for match in kept if match), default=0)
+    return tuple(sorted(int(match[1]) for match in kept if match))
 
 
 def sent_span(
@@ -63,9 +59,9 @@ def sent_span(
 
     before: what the series depends on. Raises FailedError where it does not apply.
     """
-    revision = last_sent(series)
-    if not revision:
+    if not (kept := kept_revisions(series)):
         return None
+    revision = kept[-1]
     old = read_series(sent_directory(series, revision))
     entries = [*((entry, "before") for entry in before), *((e, "sent") for e in old.entries)]
     stack = [Numbered(n, name, entry.patch) for n, (entry, name) in enumerate(entries, 1)]
@@ -75,6 +71,35 @@ def sent_span(
         raise FailedError(f"v{revision} cannot be compared: {error.message}") from None
     start = applied[len(before) - 1].commit if before else base
     return Sent(revision, (start, applied[-1].commit))
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """The patches of a revision as they were sent, and the source that knows."""
+
+    source: str
+    patches: tuple[Patch, ...]
+
+
+def dispatched(
+    workspace: Workspace, users: Git, branch: str, series: Series, before: Sequence[Entry]
+) -> Dispatch | None:
+    """What was sent as the series' revision from a prep branch of the user's repository.
+
+    By the tag that b4 has made of it, or else as `send` has left the branch; None where
+    neither is there. before: what the series depends on.
+    """
+    revision = series.revision
+    for source, span in (
+        (f"b4's tag in {users.path}", tagged_span(users, branch, revision)),
+        (f"the last send to {branch}", published_span(users, branch, revision)),
+    ):
+        if span:
+            git = workspace.scratch
+            every = of_commits(git, *span, series.name).patches
+            others = {patch_id(git, entry.patch) for entry in before}
+            return Dispatch(source, tuple(p for p in every if patch_id(git, p) not in others))
+    return None
 
 
 @dataclass(frozen=True)
@@ -88,44 +113,21 @@ class Change:
 
 @dataclass(frozen=True)
 class Reroll:
-    """The next revision: number; sent: the patches of the last one; changes; lost: trailers in
-    the mail that belong to no patch of the series any more.
+    """The next revision: number; sent: the patches of the last one, none where it is not known
+    what was sent, and source: who knows; changes; lost: trailers in the mail that belong to no
+    patch of the series any more.
     """
 
     revision: int
     sent: tuple[Patch, ...]
+    source: str
     changes: tuple[Change, ...]
     lost: tuple[Trailer, ...]
 
 
-def read_thread(path: Path, revision: int) -> tuple[tuple[Patch, ...], tuple[Trailer, ...]]:
-    """The patches of a revision in an mbox, in order, and the trailers in the replies.
-
-    Raises UserError.
-    """
-    patches: dict[int, Patch] = {}
-    trailers: list[Trailer] = []
-    if not path.is_file() or path.read_bytes()[:5] != b"From ":
-        raise UserError(f"{path} is no mbox", "b4 mbox MESSAGE-ID writes one")
-    for message in mailbox.mbox(str(path), create=False):
-        subject = " ".join(str(message.get("Subject", "")).split())
-        match = _SUBJECT.match(subject)
-        if not match:
-            payload = message.get_payload(decode=True)
-            text = payload.decode(errors="replace") if isinstance(payload, bytes) else ""
-            trailers += re.findall(rf"^({'|'.join(REVIEWS)}): (.+)$", text, re.MULTILINE)
-            continue
-        version = re.search(r"\bv(\d+)\b", match["tags"])
-        number = re.search(r"\b(\d+)/\d+\b", match["tags"])
-        counted = int(number[1]) if number else 1
-        if counted and (int(version[1]) if version else 1) == revision:
-            name = Path(file_name(counted, match["subject"]))
-            patches[counted] = parse_patch(name, bytes(message))
-    return tuple(patches[n] for n in sorted(patches)), tuple(dict.fromkeys(trailers))
-
-
-def plan_reroll(workspace: Workspace, candidate: Candidate, thread: Path | None) -> Reroll:
-    """Work out the next revision; thread: an mbox with the last one and what was answered.
+def plan_reroll(candidate: Candidate, mbox: Path | None, sent: Dispatch | None) -> Reroll:
+    """Work out the next revision; mbox: the thread of the last one, earlier ones may be in it;
+    sent: what the user's tree knows to have been sent.
 
     Writes nothing. Raises UserError.
     """
@@ -135,80 +137,89 @@ def plan_reroll(workspace: Workspace, candidate: Candidate, thread: Path | None)
             f"{series.directory} has no {SERIES_FILE}, so no revision",
             "it needs a title and the patches: [[patch]] file = ...",
         )
-    git = workspace.scratch
-    sent, said = read_thread(thread, series.revision) if thread else ((), ())
-    sent = sent or series.patches
-    exact: Mapping[str, tuple[Trailer, ...]] = {}
-    fuzzy: Mapping[str, tuple[Trailer, ...]] = {}
-    if thread:
-        exact = _collected(workspace, candidate, thread)
-        fuzzy = _collected(workspace, candidate, thread, "--fuzzy")
-    by_id = {patch_id(git, patch): patch for patch in sent}
-    by_subject = {patch.subject: patch for patch in sent}
-    changes = []
-    for step in candidate.steps:
-        old = by_id.get(patch_id(git, step.patch)) or by_subject.get(step.patch.subject)
-        changes.append(_change(step, old, exact.get(step.name, ()), fuzzy.get(step.name, ())))
+    thread = read_thread(mbox) if mbox else Thread()
+    if mbox and (patches := thread.whole(series.revision)):
+        sent = Dispatch(str(mbox), patches)
+    known = _all_posted(series, thread, sent)
+    became = [(one, _step_of(one, candidate.steps)) for one in known]
+    changes = tuple(_change(step, [one for one, its in became if its is step], known)
+                    for step in candidate.steps)  # fmt: skip
     seen = {trailer for one in changes for trailer in one.added}
     seen |= {trailer for one in changes for trailer, _ in one.dropped}
-    seen |= {trailer for patch in series.patches for trailer in patch.trailers}
-    lost = tuple(trailer for trailer in said if trailer not in seen)
-    return Reroll(series.revision + 1, tuple(sent), tuple(changes), lost)
+    seen |= {trailer for patch in series.patches for trailer in reviews_in(patch.body)}
+    lost = tuple(trailer for trailer in thread.said if trailer not in seen)
+    patches, source = (sent.patches, sent.source) if sent else ((), "")
+    return Reroll(series.revision + 1, patches, source, changes, lost)
 
 
-def _change(
-    step: Step, old: Patch | None, exact: Iterable[Trailer], fuzzy: Iterable[Trailer]
-) -> Change:
-    added = list(exact)
-    dropped = []
-    moved = old is not None and material(old, step.patch)
-    for trailer in fuzzy:
-        if trailer not in added:
-            if moved and trailer[0] in REVIEWS:
-                dropped.append((trailer, "the patch has changed since"))
-            else:
-                added.append(trailer)
-    if moved and old:
-        dropped += [
-            (trailer, "the patch has changed since")
-            for trailer in step.patch.trailers
-            if trailer[0] in REVIEWS and trailer in old.trailers
-        ]
+def _all_posted(series: Series, thread: Thread, sent: Dispatch | None) -> tuple[Posted, ...]:
+    """Every patch that is known to have been sent, of all revisions, oldest first."""
+    patches = {
+        revision: read_series(sent_directory(series, revision)).patches
+        for revision in kept_revisions(series)
+    }
+    if sent:
+        patches[series.revision] = sent.patches
+    found = [*thread.posted]
+    for revision, every in patches.items():
+        if not thread.whole(revision):
+            found += [Posted(one, revision, n, len(every)) for n, one in enumerate(every, 1)]
+    return tuple(sorted(found, key=lambda one: one.revision))
+
+
+def _step_of(posted: Posted, steps: Sequence[Step]) -> Step | None:
+    """The step that a patch has become: what does the same, has its subject, or links to it."""
+    for is_it in (
+        lambda step: not material(posted.patch, step.patch),
+        lambda step: posted.patch.subject == step.patch.subject,
+        lambda step: posted.identity and _links_to(step.patch, posted.identity),
+    ):
+        if found := [step for step in steps if is_it(step)]:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _links_to(patch: Patch, identity: str) -> bool:
+    links = (value.split()[0] for name, value in patch.trailers if name == "Link")
+    return any(unquote(link).rstrip("/").endswith(f"/{identity}") for link in links)
+
+
+def _change(step: Step, mine: Sequence[Posted], known: Iterable[Posted]) -> Change:
+    """mine: what was sent of this step."""
+    own = (*step.patch.trailers, *reviews_in(step.patch.body))
+    given = dict.fromkeys(trailer for one in mine for trailer in one.given)
+    added, dropped = [], []
+    for trailer in dict.fromkeys((*own, *given)):
+        reason = _objection(trailer, step, mine, known) if is_review(trailer[0]) else ""
+        if reason:
+            dropped.append((trailer, reason))
+        elif trailer not in own:
+            added.append(trailer)
     return Change(step, tuple(added), tuple(dropped))
 
 
-def material(old: Patch, new: Patch) -> bool:
-    """Whether two patches differ in more than comments, white space and place."""
-    return _substance(old) != _substance(new)
+def _objection(
+    trailer: Trailer, step: Step, mine: Sequence[Posted], known: Iterable[Posted]
+) -> str:
+    """Why a review does not count for a step; "" where it does.
+
+    It counts for what it was given for. Where that is not known it is what was sent with it
+    first, or else what was sent last: nobody has seen the patch since.
+    """
+    judged = [one for one in mine if trailer in one.given] or _first_with(trailer, mine)
+    judged = judged or list(mine[-1:])
+    if any(not material(one.patch, step.patch) for one in judged):
+        return ""
+    if judged:
+        return f"the patch has changed since v{judged[-1].revision}"
+    others = any(trailer in (*one.given, *reviews_in(one.patch.body)) for one in known)
+    return "it is of another patch" if others else ""
 
 
-def _substance(patch: Patch) -> list[bytes]:
-    every = patch.diff.splitlines()
-    # A mail ends with a signature below "-- ".
-    lines = (line for line in every if line[:1] in (b"+", b"-") and line != b"-- ")
-    return [b"".join(line.split()) for line in lines if not _COMMENT.match(line)]
-
-
-def _collected(
-    workspace: Workspace, candidate: Candidate, thread: Path, *options: str
-) -> dict[str, tuple[Trailer, ...]]:
-    """The trailers that b4 finds in an mbox for each patch, by the patch's name."""
-    files = sorted({file for step in candidate.steps for file in step.patch.files})
-    git = worktree(workspace, candidate.tip, FORK, files)
-    name, mail = (SCRATCH_IDENTITY[f"GIT_COMMITTER_{field}"] for field in ("NAME", "EMAIL"))
-    b4 = B4(git.path, (("user.name", name), ("user.email", mail)))
-    first = candidate.steps[0].commit
-    try:
-        b4.run("trailers", "--update", "--use-local-mbox", str(thread.absolute()),
-               "--since-commit", first, *options)  # fmt: skip
-    except CommandError as error:
-        raise UserError(f"b4 cannot read {thread}: {last_line(error)}") from None
-    commits = git.commits(candidate.steps[0].parent, "HEAD")
-    found = {}
-    for step, commit in zip(candidate.steps, commits, strict=True):
-        patch = parse_patch(Path(step.name), format_patch(workspace.scratch, commit))
-        found[step.name] = tuple(t for t in patch.trailers if t not in step.patch.trailers)
-    return found
+def _first_with(trailer: Trailer, mine: Sequence[Posted]) -> list[Posted]:
+    """The oldest patch that had a trailer which all that were sent after it had as well."""
+    having = takewhile(lambda one: trailer in reviews_in(one.patch.body), reversed(mine))
+    return list(having)[-1:]
 
 
 def carry_out(workspace: Workspace, series: Series, reroll: Reroll) -> None:
@@ -255,4 +266,5 @@ def plain(patch: Patch) -> bytes:
         return patch.data
     assert patch.mail
     head = f"From: {patch.mail.author}\nSubject: [PATCH] {patch.subject}\n\n{patch.body}\n---\n\n"
-    return b"From " + b"0" * 40 + b" Mon Sep 17 00:00:00 2001\n" + head.encode() + patch.diff
+    start = b"From " + b"0" * 40 + b" Mon Sep 17 00:00:00 2001\n"
+    return start + head.encode() + without_rest(patch.diff)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mailbox
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from pathlib import Path
 
 import pytest
@@ -20,37 +20,50 @@ def sent(tool: Tool, minitree: GitTree, project: Path, tmp_path: Path) -> tuple[
     give_identity(minitree)
     series = describe(project)
     tool("series", "export", "first", "main..work", "--tree", minitree.path, "--project", project)
-    out = tmp_path / "out"
-    ran = tool("send", "first", "--tree", minitree.path, "--project", project, "-o", out,
-               **home(tmp_path / "home"))  # fmt: skip
-    assert ran.status == 0, ran.err
     box = mailbox.mbox(tmp_path / "thread.mbox")
-    for path in sorted(out.glob("*.eml")):
-        box.add(path.read_bytes())
-    box.flush()
+    send(tool, minitree, series, tmp_path, box)
     return series, box
 
 
-def reply(box: mailbox.mbox, number: int, *trailers: str, author: str = JANE) -> None:
-    """Answer the mail of patch number with trailers."""
-    parent = next(m for m in box if f"{number}/2]" in str(m["Subject"]))
+def send(tool: Tool, tree: GitTree, series: Path, tmp_path: Path, box: mailbox.mbox) -> None:
+    """Send the series as it is; its mails go to the mbox."""
+    out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
+    ran = tool("send", "first", "--tree", tree.path, "--project", series.parent.parent, "-o", out,
+               **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 0, ran.err
+    for path in sorted(out.glob("*.eml")):
+        box.add(path.read_bytes())
+    box.flush()
+
+
+def reply(
+    box: mailbox.mbox, number: int, *trailers: str, author: str = JANE, revision: str = ""
+) -> None:
+    """Answer the mail of patch number with trailers; revision: "v2 ", say."""
+    answer(box, next(m for m in box if f"[PATCH {revision}{number}/2]" in str(m["Subject"])),
+           *trailers, author=author)  # fmt: skip
+
+
+def answer(box: mailbox.mbox, parent: Message, *trailers: str, author: str = JANE) -> None:
     mail = EmailMessage()
     mail["From"] = author
     mail["To"] = str(parent["From"])
-    mail["Subject"] = f"Re: {parent['Subject']}"
+    mail["Subject"] = "Re: what was sent"
     mail["Date"] = "Fri, 02 Jan 2026 12:00:00 +0000"
-    mail["Message-ID"] = f"<answer-{number}-{len(box)}@example.org>"
+    mail["Message-ID"] = f"<answer-{len(box)}@example.org>"
     mail["In-Reply-To"] = mail["References"] = str(parent["Message-ID"])
     mail.set_content("On Friday, Anna wrote:\n> text\n\nGood.\n\n" + "\n".join(trailers) + "\n")
     box.add(mail)
     box.flush()
 
 
-def rewrite(tool: Tool, tree: GitTree, series: Path, *steps: tuple[str, str]) -> None:
-    """Make the series anew: each step is a message and a.txt after it."""
+def rewrite(
+    tool: Tool, tree: GitTree, series: Path, *steps: tuple[str, str], name: str = "a.txt"
+) -> None:
+    """Make the series anew: each step is a message and the file of that name after it."""
     tree.git("checkout", "-q", "-B", "next", "main")
     for message, text in steps:
-        (tree.path / "a.txt").write_text(text)
+        (tree.path / name).write_text(text)
         tree.commit(message)
     tree.git("checkout", "-q", "main")
     ran = tool("series", "export", "first", "main..next", "--tree", tree.path,
@@ -58,10 +71,13 @@ def rewrite(tool: Tool, tree: GitTree, series: Path, *steps: tuple[str, str]) ->
     assert ran.status == 0, ran.err
 
 
-def reroll(tool: Tool, tree: GitTree, series: Path, tmp_path: Path, *more: str) -> str:
+def reroll(
+    tool: Tool, tree: GitTree, series: Path, tmp_path: Path, *more: str, mbox: str = "thread.mbox"
+) -> str:
+    """Reroll; mbox: the thread's file, "" for none."""
+    thread = ["--mbox", tmp_path / mbox] if mbox else []
     ran = tool("series", "reroll", "first", "--tree", tree.path, "--project",
-               series.parent.parent, "--mbox", tmp_path / "thread.mbox", *more,
-               **home(tmp_path / "home"))  # fmt: skip
+               series.parent.parent, *thread, *more, **home(tmp_path / "home"))  # fmt: skip
     assert ran.status == 0, ran.out + ran.err
     return ran.out + ran.err
 
@@ -105,7 +121,7 @@ def test_trailers_of_a_patch_that_changed_are_dropped_with_a_word(
             ("a: write twenty as a word\n\nFor the same reason.",
              numbers((3, "line THREE"), (20, "line twenty"))))  # fmt: skip
     said = reroll(tool, minitree, series, tmp_path)
-    assert f"dropped  Reviewed-by: {JANE}  (the patch has changed since)" in said
+    assert f"dropped  Reviewed-by: {JANE}  (the patch has changed since v1)" in said
     first, second = sorted(series.glob("*.patch"))
     assert "Reviewed-by" not in first.read_text()
     assert f"Reviewed-by: {JANE}" in second.read_text()
@@ -118,16 +134,90 @@ def test_trailers_of_a_patch_that_changed_are_dropped_with_a_word(
     assert "revision = 2" in toml.read_text()
 
 
-def test_a_comment_alone_is_no_material_change(
+def test_a_review_that_was_dropped_does_not_come_back(
+    tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
+) -> None:
+    """It was given for v1; that v2 has the patch as it is now does not make it one of v2."""
+    series, box = sent
+    reply(box, 1, f"Reviewed-by: {JANE}")
+    rewrite(tool, minitree, series,
+            ("a: write three as a word\n\nBecause words are nicer.", numbers((3, "line THREE"))),
+            ("a: write twenty as a word\n\nFor the same reason.",
+             numbers((3, "line THREE"), (20, "line twenty"))))  # fmt: skip
+    dropped = f"dropped  Reviewed-by: {JANE}  (the patch has changed since v1)"
+    assert dropped in reroll(tool, minitree, series, tmp_path)
+    send(tool, minitree, series, tmp_path, box)
+    said = reroll(tool, minitree, series, tmp_path, "--dry-run")
+    assert dropped in said and "added" not in said
+    reply(box, 1, f"Reviewed-by: {JANE}", revision="v2 ")
+    assert f"added    Reviewed-by: {JANE}" in reroll(tool, minitree, series, tmp_path)
+
+
+def test_a_review_in_a_patch_that_changed_is_dropped_without_an_mbox(
+    tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
+) -> None:
+    """Also where nobody knows of it: what it could have been given for is what was sent."""
+    series, _ = sent
+    rewrite(tool, minitree, series,
+            (f"a: write three as a word\n\nText.\n\nReviewed-by: {JANE}", ONE),
+            (f"a: write twenty as a word\n\nText.\n\nAcked-and-tested-by: {JANE}\n"
+             f"Suggested-by: {JANE}", numbers((3, "line three"), (20, "line XX"))))  # fmt: skip
+    said = reroll(tool, minitree, series, tmp_path, mbox="")
+    assert f"dropped  Acked-and-tested-by: {JANE}  (the patch has changed since v1)" in said
+    first, second = sorted(series.glob("*.patch"))
+    assert f"Reviewed-by: {JANE}" in first.read_text()
+    assert "Acked" not in second.read_text() and "Suggested-by" in second.read_text()
+
+
+def test_a_subject_outside_ascii(
+    tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
+) -> None:
+    series, box = sent
+    three = "a: schreibe Größe und Länge der Zeile drei als Wörter\n\nText."
+    rewrite(tool, minitree, series, (three, ONE), ("a: write twenty as a word\n\nText.", BOTH))
+    box.clear()
+    send(tool, minitree, series, tmp_path, box)
+    _, parent, _ = box
+    assert "=?utf-8?" in str(parent["Subject"])
+    answer(box, parent, f"Reviewed-by: {JANE}")
+    rewrite(tool, minitree, series, (three, numbers((3, "line THREE"))))
+    said = reroll(tool, minitree, series, tmp_path)
+    assert f"dropped  Reviewed-by: {JANE}  (the patch has changed since v1)" in said
+    kept = sorted(path.name for path in (series / "sent" / "v1").iterdir())
+    assert [name[:18] for name in kept] == ["0001-a-schreibe-Gr", "0002-a-write-twent"]
+
+
+def test_a_link_does_not_make_a_review_count(
     tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
 ) -> None:
     series, box = sent
     reply(box, 1, f"Reviewed-by: {JANE}")
-    commented = numbers((3, "line three\n/* a comment */"))
+    identity = next(m for m in box if "1/2]" in str(m["Subject"]))["Message-ID"].strip("<>")
     rewrite(tool, minitree, series,
-            ("a: write three as a word\n\nBecause words are nicer.", commented))  # fmt: skip
+            (f"a: shout three\n\nText.\n\nLink: https://lore.kernel.org/r/{identity}",
+             numbers((3, "line THREE"))))  # fmt: skip
+    said = reroll(tool, minitree, series, tmp_path)
+    assert f"dropped  Reviewed-by: {JANE}  (the patch has changed since v1)" in said
+    assert "added" not in said
+
+
+def test_a_comment_alone_is_no_material_change(
+    tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
+) -> None:
+    """In a mail of its own, which has b4's footer below the diff."""
+    series, box = sent
+    code = "int a(void)\n{\n\treturn 1;\n}\n"
+    rewrite(tool, minitree, series, ("a: add a\n\nText.", code), name="a.c")
+    box.clear()
+    send(tool, minitree, series, tmp_path, box)
+    (parent,) = box
+    answer(box, parent, f"Reviewed-by: {JANE}")
+    commented = code.replace("return", "/* As a rule. */\n\treturn")
+    rewrite(tool, minitree, series, ("a: add a\n\nText.", commented), name="a.c")
     said = reroll(tool, minitree, series, tmp_path)
     assert f"added    Reviewed-by: {JANE}" in said
+    (kept,) = (series / "sent" / "v1").iterdir()
+    assert kept.name == "0001-a-add-a.patch" and "base-commit" not in kept.read_text()
 
 
 def test_what_belongs_to_no_patch_any_more_is_named(
@@ -165,3 +255,42 @@ def test_what_cannot_be_rerolled(
     assert ran.status == 2 and "no revision of first is kept" in ran.err
     ran = tool("series", "reroll", "--branch", "main..work", "--tree", minitree.path)
     assert ran.status == 2 and "rerolled by b4" in ran.err
+
+
+def test_what_was_sent_is_known_from_the_last_send(
+    tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
+) -> None:
+    """Not from the patches as they are by now; and v2 was never sent."""
+    series, _ = sent
+    before = [
+        path.read_text().partition("diff --git")[2] for path in sorted(series.glob("*.patch"))
+    ]
+    rewrite(tool, minitree, series, ("a: shout three\n\nText.", numbers((3, "line THREE"))))
+    said = reroll(tool, minitree, series, tmp_path, mbox="")
+    assert "v1 is kept" in said and "as the last send to b4/first has it" in said
+    kept = sorted((series / "sent" / "v1").iterdir())
+    assert [path.read_text().partition("diff --git")[2] for path in kept] == before
+    said = reroll(tool, minitree, series, tmp_path, mbox="")
+    assert "what was sent as v2 is not known" in said
+    assert [path.name for path in (series / "sent").iterdir()] == ["v1"]
+    ran = tool("series", "diff", "first", "--tree", minitree.path, "--project",
+               series.parent.parent)  # fmt: skip
+    assert "Range-diff against v1:" in ran.out
+
+
+def test_what_was_sent_is_not_known(
+    tool: Tool, minitree: GitTree, sent: tuple[Path, mailbox.mbox], tmp_path: Path
+) -> None:
+    """An mbox of replies alone, or with a patch missing, does not tell."""
+    series, box = sent
+    reply(box, 1, f"Reviewed-by: {JANE}")
+    minitree.git("update-ref", "-d", "refs/memdesc/b4/first/v1")
+    partial = mailbox.mbox(tmp_path / "partial.mbox")
+    for mail in box:
+        if "2/2]" not in str(mail["Subject"]):
+            partial.add(mail)
+    partial.flush()
+    said = reroll(tool, minitree, series, tmp_path, mbox="partial.mbox")
+    assert f"added    Reviewed-by: {JANE}" in said
+    assert "what was sent as v1 is not known" in said and "is kept" not in said
+    assert not (series / "sent").exists()

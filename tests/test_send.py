@@ -116,6 +116,15 @@ def test_a_long_series_reflected_over_smtp(
     assert minitree.git("rev-parse", "received^{tree}") == minitree.git("rev-parse", "long^{tree}")
 
 
+def show_info(tree: GitTree, variables: dict[str, str]) -> dict[str, str]:
+    """What b4 says of b4/first."""
+    done = subprocess.run(
+        [B4, "--offline-mode", "prep", "--show-info", "b4/first:_all"], text=True,
+        cwd=tree.path, env=without_git(variables), check=True, capture_output=True,
+    )  # fmt: skip
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+
 def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
 ) -> None:
@@ -123,14 +132,7 @@ def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     args = ("send", "first", "--tree", minitree.path, "--project", sender.parent.parent)
     assert tool(*args, **variables).status == 0
 
-    def info() -> dict[str, str]:
-        done = subprocess.run(
-            [B4, "--offline-mode", "prep", "--show-info", "b4/first:_all"], text=True,
-            cwd=minitree.path, env=without_git(variables), check=True, capture_output=True,
-        )  # fmt: skip
-        return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-
-    first = info()
+    first = show_info(minitree, variables)
     assert first["revision"] == "1"
     assert first["base-commit"] == minitree.git("rev-parse", "main")
     assert first["cover-subject"] == "words instead of figures"
@@ -145,7 +147,7 @@ def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     ran = tool(*args, "-o", out, **variables)
     assert ran.status == 0, ran.out + ran.err
     assert "b4/first is brought up to date: 2 patches, v2" in ran.out
-    second = info()
+    second = show_info(minitree, variables)
     assert second["change-id"] == first["change-id"]
     assert second["revision"] == "2"
     cover, _, last = [path.read_text() for path in sorted(out.glob("*.eml"))]
@@ -154,6 +156,97 @@ def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     message, _, below = last.partition("\n---\n")
     assert "Say why" not in message
     assert "v2: Say why (Jane)." in below.partition("diff --git")[0]
+
+
+def run_b4(tree: GitTree, variables: dict[str, str], *args: str, **more: str) -> None:
+    """Run b4 in the tree as its owner does; Enter answers all it asks."""
+    done = subprocess.run(
+        [B4, "--offline-mode", *args], cwd=tree.path, env=without_git(variables) | more,
+        input="\n" * 9, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_branch_with_changes_of_yours_is_left_alone(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    variables = home(tmp_path / "home")
+    args = ("send", "first", "--tree", minitree.path, "--project", sender.parent.parent)
+    assert tool(*args, **variables).status == 0
+    made = minitree.git("rev-parse", "b4/first")
+    minitree.git("checkout", "-q", "b4/first")
+    (minitree.path / "a.txt").write_text("mine\n")
+    mine = minitree.commit("a: mine")
+    minitree.git("checkout", "-q", "main")
+    ran = tool(*args, **variables)
+    assert ran.status == 2 and "has commits or a cover that no send of ours has made" in ran.err
+    assert minitree.git("rev-parse", "b4/first") == mine
+    ran = tool(*args, "--replace", **variables)
+    assert ran.status == 0 and f"it was at {mine}" in ran.out, ran.err
+    minitree.git("checkout", "-q", "b4/first")
+    (tmp_path / "cover").write_text("My own subject\n\nMy own text.\n")
+    run_b4(minitree, variables, "prep", "--edit-cover", GIT_EDITOR=f"cp '{tmp_path / 'cover'}'")
+    minitree.git("checkout", "-q", "main")
+    edited = minitree.git("rev-parse", "b4/first")
+    assert edited not in (made, mine)
+    ran = tool(*args, **variables)
+    assert ran.status == 2 and "no send of ours has made" in ran.err
+    assert minitree.git("rev-parse", "b4/first") == edited
+
+
+def test_the_command_that_is_printed_passes_b4s_own_checks(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
+) -> None:
+    """And the recipients that b4 adds to the cover stay, without being a change of yours."""
+    variables = home(tmp_path / "home")
+    args = ("send", "first", "--tree", minitree.path, "--project", sender.parent.parent)
+    minitree.git("config", "b4.send-auto-cc-cmd", "echo Added <added@example.org>")
+    minitree.git("config", "b4.prep-perpatch-check-cmd", "true")
+    ran = tool(*args, **variables)
+    assert ran.status == 0, ran.err
+    _, switch, *steps, last = ran.out.splitlines()[-1].split(" && ")
+    assert (switch, last) == ("git switch b4/first", "b4 send")
+    minitree.git("checkout", "-q", "b4/first")
+    assert show_info(minitree, variables)["preflight-checks-failing"] == "True"
+    for step in steps:
+        run_b4(minitree, variables, *step.split()[1:])
+    assert show_info(minitree, variables)["preflight-checks-failing"] == "False"
+    minitree.git("checkout", "-q", "main")
+    for _ in range(2):
+        ran = tool(*args, "--range-diff", **variables)
+        assert ran.status == 0 and "no revision of first is kept" in ran.err, ran.err
+        assert "its cover keeps Cc: added@example.org" in ran.out.replace("Added <", "")
+    cover = minitree.git("log", "--format=%B", "main..b4/first")
+    assert cover.count("jose@example.org") == 1 and cover.count("added@example.org") == 1
+
+
+def test_after_b4_has_sent_it(tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path) -> None:
+    """b4's revision does not go back, and the next one is sent from what b4 has left."""
+    variables = home(tmp_path / "home")
+    project = sender.parent.parent
+    args = ("first", "--tree", minitree.path, "--project", project)
+    with smtp_sink() as sink:
+        give_identity(minitree, sink.port)
+        assert tool("send", *args, **variables).status == 0
+        minitree.git("checkout", "-q", "b4/first")
+        run_b4(minitree, variables, "send", "--no-sign")
+        minitree.git("checkout", "-q", "main")
+    assert len(sink.mails) == 3
+    after = minitree.git("rev-parse", "b4/first")
+    assert minitree.git("tag", "--list", "sent/*-first-*-v1")
+    ran = tool("send", *args, **variables)
+    assert ran.status == 2 and "b4/first is at v2 for b4, the series at v1" in ran.err
+    assert minitree.git("rev-parse", "b4/first") == after
+    (first, _) = sorted(sender.glob("*.patch"))
+    first.write_text(first.read_text().replace("+line three", "+line THREE"))
+    ran = tool("series", "reroll", *args, **variables)
+    assert ran.status == 0 and "as b4's tag in" in ran.out, ran.out + ran.err
+    (kept, _) = sorted((sender / "sent" / "v1").iterdir())
+    assert "+line three" in kept.read_text()
+    ran = tool("send", *args, **variables)
+    assert ran.status == 0, ran.err
+    assert "b4/first is brought up to date: 2 patches, v2" in ran.out
+    assert "EDITME" not in minitree.git("log", "--format=%B", "main..b4/first")
 
 
 def test_a_series_that_depends_on_another_names_it(
@@ -177,6 +270,7 @@ def test_a_series_that_depends_on_another_names_it(
     (mail,) = (path.read_text() for path in out.glob("*.eml"))
     assert f"base-commit: {minitree.git('rev-parse', 'main')}" in mail
     assert mail.count("prerequisite-patch-id: ") == 2
+    assert "b4 prep --check && b4 prep --check-deps && b4 send" in ran.out
     assert minitree.git("rev-parse", "b4/second^{tree}") == minitree.git("rev-parse", "more^{tree}")
     minitree.git("fsck", "--connectivity-only")
 
@@ -195,6 +289,26 @@ def test_a_branch_without_a_project(
     assert ran.status == 0, ran.out + ran.err
     assert len(list(out.glob("*.eml"))) == 3
     assert minitree.state() == before
+    assert "2 of the patches are not signed off" in ran.err
+    args = ("send", "--branch", "b4/mine", "--tree", minitree.path)
+    for option in (["--signoff"], ["--name", "x"], ["--range-diff"], ["--replace"],
+                   ["--describe", sender / "series.toml"], ["--kunitconfig", sender]):  # fmt: skip
+        ran = tool(*args, *option, **variables)
+        assert ran.status == 2 and f"{option[0]} is not for --branch" in ran.err
+    ran = tool("send", "--branch", "main..work", "--tree", minitree.path, **variables)
+    assert ran.status == 2 and "git switch -c b4/NAME work && b4 prep -e main" in ran.err
+
+
+@pytest.mark.parametrize("bad", ["not an address", "", "A <a@example.org>\\nBcc: b@example.org"])
+def test_a_recipient_that_is_none(
+    tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path, bad: str
+) -> None:
+    toml = sender / "series.toml"
+    toml.write_text(toml.read_text().replace("cc = [", f'cc = ["{bad}", '))
+    ran = tool("send", "first", "--tree", minitree.path, "--project", sender.parent.parent,
+               **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 2 and "is no mail address" in ran.err
+    assert not minitree.git("branch", "--list", "b4/*")
 
 
 def test_what_cannot_be_sent(tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ ALLOWED = {
     "send": {
         "refs", "git/refs/heads", "git/refs/heads/b4", "git/refs/heads/b4/made",
         "git/logs/refs/heads", "git/logs/refs/heads/b4", "git/logs/refs/heads/b4/made",
+        "git/refs", "git/refs/memdesc", "git/refs/memdesc/b4", "git/refs/memdesc/b4/made",
+        "git/refs/memdesc/b4/made/v1",
     },
 }  # fmt: skip
 """What the call of a command that asks for a branch may add, objects apart."""

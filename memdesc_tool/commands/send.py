@@ -18,6 +18,7 @@ from memdesc_tool.git import Git
 from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipient_lines, reflect
 from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish, worktree
 from memdesc_tool.results import open_store
+from memdesc_tool.revision import kept_revisions
 
 
 @click.command("send")
@@ -34,6 +35,7 @@ from memdesc_tool.results import open_store
 @click.option("--reflect", "to_self", is_flag=True, help="Mail them to yourself alone.")
 @click.option("--signoff", is_flag=True, help="Sign off with your git identity.")
 @click.option("--range-diff", is_flag=True, help="Add git range-diff against the last revision.")
+@click.option("--replace", is_flag=True, help="Make the branch anew, whatever you changed in it.")
 @click.pass_obj
 def send_command(
     context: Context,
@@ -43,11 +45,13 @@ def send_command(
     to_self: bool,
     signoff: bool,
     range_diff: bool,
+    replace: bool,
     **chosen: object,
 ) -> None:
     """Make SERIES a prep branch of b4 in your tree, and mail of it.
 
-    The branch b4/NAME is made or brought up to date; its tracking and change-id are b4's.
+    The branch b4/NAME is made or brought up to date; its tracking and change-id are b4's. One
+    with commits or a cover of yours is left alone.
     Recipients are those of get_maintainer.pl and of series.toml. Nothing is mailed but by
     --reflect, to you: the command that mails the series is printed, for you to run.
     """
@@ -61,22 +65,53 @@ def send_command(
             " the mail to",
             "--tree PATH names one",
         )
+    if options.branch:
+        _refuse_on_branch(
+            options, name=prep_name, signoff=signoff, range_diff=range_diff, replace=replace
+        )
     with options.open(context) as found:
         if options.branch:
             prepared = _users_branch(found, tree, options.branch)
         else:
             name = prep_name or found.candidate.series.name
-            prepared = _prepare(context, found, tree, name, signoff, range_diff)
+            prepared = _prepare(
+                context, found, tree, name, signoff=signoff, range_diff=range_diff, replace=replace
+            )
+        info = prepared.b4.info(prepared.name)  # while it is checked out for b4
         _mail(found, prepared, output_dir, to_self)
+    # What b4 wants to have run before it sends: its pre-flight checks.
+    checks = ["b4 prep --auto-to-cc", "b4 prep --check"]
+    if info.get("has-prerequisites") == "True":
+        checks.append("b4 prep --check-deps")
     out.print(f"mail it: cd {shlex.quote(str(tree.absolute()))} && git switch {prepared.name}"
-              " && b4 prep --check && b4 send", markup=False)  # fmt: skip
+              f" && {' && '.join(checks)} && b4 send", markup=False)  # fmt: skip
+
+
+def _refuse_on_branch(options: SeriesOptions, **others: object) -> None:
+    """Refuse options that cannot be honoured for a branch that is the user's own."""
+    instead = {
+        "name": "git branch -m names it",
+        "signoff": "git rebase --signoff signs its commits off",
+        "range_diff": "b4 prep --compare-to v1 compares; b4 prep --edit-cover takes it",
+        "replace": "nothing of it is made anew",
+        "describe": "b4 prep --edit-cover has its recipients",
+        "kunitconfigs": "its cover letter is b4's: b4 prep --edit-cover",
+    }
+    given = others | {"describe": options.describe, "kunitconfigs": options.kunitconfigs}
+    for option, hint in instead.items():
+        if given[option]:
+            name = option.removesuffix("s").replace("_", "-")
+            raise UserError(f"--{name} is not for --branch, which is mailed as it is", hint)
 
 
 def _prepare(
-    context: Context, found: Chosen, tree: Path, name: str, signoff: bool, range_diff: bool
-) -> Prepared:
+    context: Context, found: Chosen, tree: Path, name: str, *, signoff: bool, range_diff: bool,
+    replace: bool,
+) -> Prepared:  # fmt: skip
     """The prep branch, made anew or brought up to date in the tree."""
     candidate, series = found.candidate, found.candidate.series
+    if range_diff and not kept_revisions(series):
+        warn(f"no revision of {series.name} is kept, so there is nothing for --range-diff")
     with open_store(context.cache.results) as store:
         cover = cover_of(context, found, store, range_diff=range_diff)
     refuse_unfinished(candidate, cover.text)
@@ -88,12 +123,16 @@ def _prepare(
         series.revision,
     )
     prepared = prepare(
-        found.workspace, Git(tree), name, candidate, letter, signoff=signoff
-    )  # fmt: skip
+        found.workspace, Git(tree), name, candidate, letter, signoff=signoff, replace=replace
+    )
     publish(found.workspace, tree, prepared)
-    verb = "made" if prepared.new else "brought up to date"
+    verb = "brought up to date" if prepared.old else "made"
     out.print(f"branch {prepared.name} is {verb}: {len(prepared.commits)} patches,"
               f" v{series.revision}", markup=False)  # fmt: skip
+    if prepared.old and replace:
+        out.print(f"it was at {prepared.old}", markup=False)
+    for line in prepared.kept:
+        out.print(f"its cover keeps {line}", markup=False)
     for subject in prepared.unresolved:
         warn(f'{tree} has no single commit "{subject}": its Fixes: hash stays zero')
     if not signoff:
@@ -105,12 +144,19 @@ def _users_branch(found: Chosen, tree: Path, branch: str) -> Prepared:
     """A prep branch that is in the tree already."""
     users = Git(tree)
     if ".." in branch:
+        base, _, tip = branch.partition("..")
         raise UserError(
-            f"{branch} is no prep branch", f"git switch -c b4/NAME && b4 prep -e {branch[:12]}"
+            f"{branch} is no prep branch",
+            f"git switch -c b4/NAME {tip or 'HEAD'} && b4 prep -e {base}",
         )
     tip = users.commit(branch)
     files = sorted({file for step in found.candidate.steps for file in step.patch.files})
     git = worktree(found.workspace, tip, branch, files)
+    unsigned = sum(
+        "Signed-off-by" not in dict(step.patch.trailers) for step in found.candidate.steps
+    )
+    if unsigned:
+        warn(f"{unsigned} of the patches are not signed off: git rebase --signoff does so")
     fork = found.candidate.start
     b4 = B4(git.path, users_settings(users))
     refuse_unfinished(found.candidate, "")

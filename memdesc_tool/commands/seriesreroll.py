@@ -11,8 +11,10 @@ from memdesc_tool.commands.seriesoptions import SeriesOptions, series_options
 from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
+from memdesc_tool.git import Git
+from memdesc_tool.prep import branch_name
 from memdesc_tool.project import refuse_shipped
-from memdesc_tool.revision import Reroll, carry_out, plan_reroll, sent_span
+from memdesc_tool.revision import Reroll, carry_out, dispatched, plan_reroll, sent_span
 from memdesc_tool.series import Series
 
 
@@ -24,13 +26,17 @@ from memdesc_tool.series import Series
     metavar="FILE",
     help="The thread of the last revision (b4 mbox MESSAGE-ID): what was sent, and the replies.",
 )
+@click.option("--name", "prep_name", metavar="NAME", help="It was sent from b4/NAME [SERIES].")
 @click.option("--dry-run", is_flag=True, help="Say what would change, change nothing.")
 @click.pass_obj
-def reroll_command(context: Context, /, mbox: Path | None, dry_run: bool, **chosen: object) -> None:
+def reroll_command(
+    context: Context, /, mbox: Path | None, prep_name: str | None, dry_run: bool, **chosen: object
+) -> None:
     """Begin the next revision of SERIES: keep what was sent, take reviewers' trailers over.
 
-    b4 finds the trailers in the thread and attaches them by patch, whatever its subject is
-    now. Where a patch has changed since in more than comments, they are dropped, and named.
+    What was sent is known from --mbox, from the tag of b4 or from the last send. b4 finds the
+    trailers in the thread; they follow a patch, whatever its subject is now. Where it has
+    changed since it was reviewed in more than comments, they are dropped, and named.
     """
     options = SeriesOptions(**chosen)  # type: ignore[arg-type]
     if options.branch:
@@ -39,14 +45,21 @@ def reroll_command(context: Context, /, mbox: Path | None, dry_run: bool, **chos
         )
     with options.open(context) as found:
         series = found.candidate.series
-        plan = plan_reroll(found.workspace, found.candidate, mbox)
+        sent = None
+        if found.base.users:
+            branch = branch_name(prep_name or series.name)
+            users = Git(Path(str(options.tree_spec)))
+            sent = dispatched(found.workspace, users, branch, series, found.before)
+        plan = plan_reroll(found.candidate, mbox, sent)
         _print(series, plan)
         if not dry_run:
             refuse_shipped(series.directory)
             carry_out(found.workspace, series, plan)
     done = "would be" if dry_run else "is"
-    out.print(f"{series.name} {done} at v{plan.revision}; v{series.revision} is kept for"
-              " `series diff` and `cover --range-diff`", markup=False)  # fmt: skip
+    out.print(f"{series.name} {done} at v{plan.revision}", markup=False)
+    if plan.sent:
+        out.print(f"v{series.revision} {done} kept for `series diff` and `cover --range-diff`, as"
+                  f" {plan.source} has it", markup=False)  # fmt: skip
     if not dry_run:
         out.print(f'say in series.toml what changes: [changes] v{plan.revision} = "...", and'
                   f' notes = {{ v{plan.revision} = "..." }} of a patch', markup=False)  # fmt: skip
@@ -60,6 +73,9 @@ def _print(series: Series, plan: Reroll) -> None:
             out.print(f"  added    {name}: {value}", markup=False)
         for (name, value), why in change.dropped:
             out.print(f"  dropped  {name}: {value}  ({why})", markup=False)
+    if not plan.sent:
+        warn(f"what was sent as v{series.revision} is not known, so it is not kept and no"
+             " range-diff is made with it; --mbox names a thread with its patches")  # fmt: skip
     for name, value in plan.lost:
         warn(f"{name}: {value}: belongs to no patch of {series.name} as it is now")
 
