@@ -178,7 +178,7 @@ def _recipients_of_branch(users: Git, branch: str, tip: str) -> dict[str, str]:
             return has
     raise UserError(
         f"{branch} in {users.path} has commits or a cover that no send of ours has made",
-        "choose another --name, or --replace it: patches/ has what is to stay",
+        "take them over into patches/ and --replace it, or choose another --name",
     )
 
 
