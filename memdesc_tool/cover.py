@@ -68,11 +68,13 @@ def make_cover(
 
 
 def check_cover(series: Series) -> tuple[Finding, ...]:
-    """What of the template of a cover letter is still to be written; it may have none."""
+    """What of the template of a cover letter is still to be written; it may have none. A note: a
+    series begins like that. refuse_unfinished() keeps it from being sent.
+    """
     path = series.directory / TEMPLATE
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     return tuple(
-        Finding("cover", Severity.ERROR, f"is to be written: {match[0].strip()}")
+        Finding("cover", Severity.NOTE, f"is to be written: {match[0].strip()}")
         for match in EDITME.finditer(f"{series.title}\n{text}")
     )
 

@@ -28,7 +28,8 @@ from memdesc_tool.patch import Patch, file_name, format_patch, patch_id
 from memdesc_tool.prep import published_span, tagged_span
 from memdesc_tool.series import SERIES_FILE, Entry, Numbered, Series, read_series
 from memdesc_tool.substance import material
-from memdesc_tool.thread import Posted, Thread, Trailer, is_review, read_thread, reviews_in
+from memdesc_tool.tags import is_review
+from memdesc_tool.thread import Posted, Thread, Trailer, read_thread, reviews_in
 from memdesc_tool.workspace import Workspace
 
 SENT = "sent"

@@ -21,10 +21,10 @@ from memdesc_tool.b4 import B4, last_line
 from memdesc_tool.errors import CommandError, UserError
 from memdesc_tool.git import SCRATCH_IDENTITY
 from memdesc_tool.patch import Patch, file_name, parse_patch
+from memdesc_tool.tags import is_review
 
 _SUBJECT = re.compile(r"\[(?P<tags>[^\]]*PATCH[^\]]*)\]\s*(?P<subject>.*)")
 _REVISION = re.compile(r"(?:\b|PATCH)v(\d+)\b")
-_REVIEW = r"[A-Za-z-]*(?:Reviewed|Acked|Tested)[A-Za-z-]*-by"
 
 Trailer = tuple[str, str]
 """Name and value."""
@@ -61,15 +61,10 @@ class Thread:
         return tuple(patches[number] for number in sorted(patches))
 
 
-def is_review(name: str) -> bool:
-    """Whether a tag speaks of a patch as it was; the others stay whatever becomes of it."""
-    return re.fullmatch(_REVIEW, name, re.IGNORECASE) is not None
-
-
 def reviews_in(text: str) -> tuple[Trailer, ...]:
     """The reviews in a message or mail, wherever they stand in it."""
-    found = re.findall(rf"^({_REVIEW}): (.*\S)", text, re.MULTILINE | re.IGNORECASE)
-    return tuple(dict.fromkeys(found))
+    found = re.findall(r"^([A-Za-z-]+): (.*\S)", text, re.MULTILINE)
+    return tuple(dict.fromkeys(one for one in found if is_review(one[0])))
 
 
 def read_thread(path: Path) -> Thread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_a_new_kselftest_is_built_and_passes(tmp_path: Path) -> None:
 @pytest.mark.kernel
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_new_series_passes_its_own_checks(tmp_path: Path, template: str) -> None:
-    """checkpatch --strict and the rest of a real tree find nothing but what is to be written."""
+    """checkpatch --strict and the rest of a real tree find nothing to mend."""
     tree, _ = kernel_clone("scaffold")
     project = new_project(tmp_path / "project")
     ran = run_here("series", "new", "my_pages", "--template", template, "--project", project)
@@ -181,6 +182,7 @@ def test_a_new_series_passes_its_own_checks(tmp_path: Path, template: str) -> No
     ran = run_here("check", *args, "--no-compile")
     lines = [line for line in ran.out.splitlines() if line.startswith(("  error", "  warning"))]
     said = [line.split()[1:] for line in lines if "results:" not in line]
-    assert [words[0] for words in said] == ["cover:"] and "EDITME:" in said[0], ran.out
+    assert said == [], ran.out
+    assert re.search("note +cover: .*EDITME:", ran.out)
     skipped = [line for line in ran.out.splitlines() if line.startswith("not checked")]
     assert len(skipped) == 2, ran.out
