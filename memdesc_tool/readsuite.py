@@ -56,20 +56,29 @@ def read_suite(directory: Path) -> Suite:
 _COMMON = ("name", "kind", "title", "filter", "arches", "kernel_args", "timeout", "attempts")
 
 
-def _read_kunit(top: Table, suite: Table, directory: Path) -> Suite:
-    suite.only([*_COMMON, "kunitconfig"])
+def _read_common(top: Table, suite: Table, directory: Path, arch: str, timeout: int) -> Suite:
+    """What suites of all kinds have, or may have; arch, timeout: where nothing is said."""
     return Suite(
         name=suite.string("name"),
         directory=directory,
         title=suite.string("title"),
-        filter=suite.string("filter"),
-        configs=(suite.file("kunitconfig", directory, ".kunitconfig"),),
-        arches=suite.strings("arches", ("um",)),
+        filter="",
+        configs=(),
+        arches=suite.strings("arches", (arch,)),
         files=_read_files(top, directory),
         edits=_read_edits(top, directory),
         kernel_args=suite.strings("kernel_args"),
-        timeout=suite.integer("timeout", 300, minimum=1),
+        timeout=suite.integer("timeout", timeout, minimum=1),
         attempts=suite.integer("attempts", 1, minimum=1),
+    )
+
+
+def _read_kunit(top: Table, suite: Table, directory: Path) -> Suite:
+    suite.only([*_COMMON, "kunitconfig"])
+    return replace(
+        _read_common(top, suite, directory, "um", 300),
+        filter=suite.string("filter"),
+        configs=(suite.file("kunitconfig", directory, ".kunitconfig"),),
     )
 
 
@@ -83,18 +92,10 @@ def _read_kselftest(top: Table, suite: Table, directory: Path) -> Suite:
     for variable in suite.strings("environment"):
         if not _VARIABLE.fullmatch(variable):
             raise suite.error("environment", f"{variable!r} is not NAME=VALUE")
-    own = Suite(
-        name=suite.string("name"),
-        directory=directory,
-        title=suite.string("title"),
+    own = replace(
+        _read_common(top, suite, directory, "x86_64", 900),
         filter=suite.string("filter"),
         configs=(suite.file("config", directory),) if "config" in suite.values else (),
-        arches=suite.strings("arches", ("x86_64",)),
-        files=_read_files(top, directory),
-        edits=_read_edits(top, directory),
-        kernel_args=suite.strings("kernel_args"),
-        timeout=suite.integer("timeout", 900, minimum=1),
-        attempts=suite.integer("attempts", 1, minimum=1),
         kind=Kind.KSELFTEST,
         machine=suite.file("vm", directory) if "vm" in suite.values else None,
         programs=suite.strings("programs"),
@@ -129,35 +130,15 @@ def _read_command(top: Table, suite: Table, directory: Path) -> Suite:
     command = suite.strings("command", None)
     if not command:
         raise suite.error("command", "must be a program and its arguments")
-    return Suite(
-        name=suite.string("name"),
-        directory=directory,
-        title=suite.string("title"),
-        filter="",
-        configs=(),
-        arches=suite.strings("arches", ("host",)),
-        files=_read_files(top, directory),
-        edits=_read_edits(top, directory),
-        timeout=suite.integer("timeout", 900, minimum=1),
-        attempts=suite.integer("attempts", 1, minimum=1),
-        kind=Kind.COMMAND,
-        command=command,
-    )
+    common = _read_common(top, suite, directory, "host", 900)
+    return replace(common, kind=Kind.COMMAND, command=command)
 
 
 def _read_bench(top: Table, suite: Table, directory: Path) -> Suite:
     suite.only(["name", "kind", "title", "arches", "kernel_args", "timeout", "config", "vm"])
-    return Suite(
-        name=suite.string("name"),
-        directory=directory,
-        title=suite.string("title"),
-        filter="",
+    return replace(
+        _read_common(top, suite, directory, "x86_64", 900),
         configs=(suite.file("config", directory),) if "config" in suite.values else (),
-        arches=suite.strings("arches", ("x86_64",)),
-        files=_read_files(top, directory),
-        edits=_read_edits(top, directory),
-        kernel_args=suite.strings("kernel_args"),
-        timeout=suite.integer("timeout", 900, minimum=1),
         kind=Kind.BENCH,
         machine=suite.file("vm", directory) if "vm" in suite.values else None,
     )
