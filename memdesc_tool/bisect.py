@@ -204,14 +204,19 @@ class Bisection:
         commit = self.question.commit(point)
         number = sum(run.commit == commit for run in self.runs)
         end = "bad" if point == self.question.history.bad else "good" if point <= GOOD else ""
-        started = time.monotonic()
-        tested = self.test(commit, number, end)
-        run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
+        run, same = self._timed(commit, number, end)
         self._record(run)
-        if tested.same:
+        if same:
             self._exclude(commit)
         self.save()
         self.told(run, self.search.left)
+
+    def _timed(self, commit: str, number: int, end: str = "") -> tuple[Run, bool]:
+        """A run, and whether the kernel is that of the commit's parent."""
+        started = time.monotonic()
+        tested = self.test(commit, number, end)
+        run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
+        return run, tested.same
 
     def test(self, commit: str, number: int, end: str = "") -> Tested:
         """Test a commit; an infrastructure failure is retried, and at last raised."""
@@ -233,9 +238,7 @@ class Bisection:
         known = [run for run in self.reverts if run.commit == commit]
         if number < len(known):
             return known[number]
-        started = time.monotonic()
-        tested = self.test(commit, number)
-        run = Run(commit, tested.verdict, time.monotonic() - started, tested.detail)
+        run, _ = self._timed(commit, number)
         self.reverts.append(run)
         self.save(found)
         self.told(run, self.search.left)
