@@ -73,7 +73,7 @@ def _check(options: Options) -> None:
 def _regress(context: Context, options: Options) -> bool:
     _check(options)
     project, stack = what_of(options)
-    state = state_of(project) if project else ""
+    state = state_of(project) if project and _whole(options) else ""
     base = resolve_base(context, options.tree_spec, base_revision(options), stack)
     columns, skipped = columns_of(project, stack, options, machines=options.vm)
     if options.vm and options.arches and not any(c.suite.kind is Kind.KSELFTEST for c in columns):
@@ -98,7 +98,7 @@ def _regress(context: Context, options: Options) -> bool:
         found = bench.walk(rows, columns)
         every = with_hunks(findings(found), workspace.scratch)
         asked = options_for(workspace.scratch, rows[-1].commit, objects_of(found.left_out))
-        if project and found.cells and _whole(options):
+        if project and state and found.cells:
             tree = options.tree_spec or ""
             if tree and Path(tree).is_dir():
                 tree = str(Path(tree).absolute())
