@@ -6,6 +6,7 @@
  * Sizes are set by the host, see mo_host().
  */
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "kselftest_harness.h"
@@ -14,6 +15,7 @@
 
 #define BALLOON_MIB	128
 #define ROUNDS		2
+#define STEP_MIB	16
 
 FIXTURE(balloon)
 {
@@ -29,8 +31,8 @@ FIXTURE_SETUP(balloon)
 	if (why)
 		SKIP(return, "%s", why);
 	ASSERT_EQ(mo_balloon_set(0), 0);
-	if (mo_meminfo_kb("MemAvailable:") / 1024 < 2 * BALLOON_MIB)
-		SKIP(return, "needs %u MiB of available memory", 2 * BALLOON_MIB);
+	if (mo_meminfo_kb("MemAvailable:") / 1024 < 3 * BALLOON_MIB)
+		SKIP(return, "needs %u MiB of available memory", 3 * BALLOON_MIB);
 	ASSERT_EQ(mo_mem_read(&self->mem), 0);
 	ASSERT_EQ(mo_balloon_pages(), 0);
 	self->managed = mo_managed();
@@ -99,25 +101,52 @@ static long compact(struct __test_metadata *_metadata,
 }
 
 /*
- * Every page that turns up in the balloon by compaction was counted. There may be
- * nothing to compact; then the balloon gets other pages.
+ * Inflate by steps, with as much memory of ours between them, and free every second
+ * page of ours then. Whether pages are allocated upwards or downwards: compaction
+ * finds pages of the balloon below page blocks that have some free pages. Blocks that
+ * are free as a whole it leaves alone.
  */
+static char *inflate_among_holes(FIXTURE_DATA(balloon) * self)
+{
+	const size_t size = (size_t)BALLOON_MIB << 20, step = (size_t)STEP_MIB << 20;
+	char *ours = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (ours == MAP_FAILED)
+		return NULL;
+	madvise(ours, size, MADV_NOHUGEPAGE);
+	/* The balloon's may come from any node */
+	mo_interleave(&self->mem, true);
+	for (size_t done = 0; ours && done < size; done += step) {
+		memset(ours + done, 1, step);
+		if (mo_balloon_set((done + step) >> 20)) {
+			munmap(ours, size);
+			ours = NULL;
+		}
+	}
+	mo_interleave(&self->mem, false);
+	for (size_t done = 0; ours && done < size; done += 2 * psize())
+		madvise(ours + done, psize(), MADV_DONTNEED);
+	return ours;
+}
+
+/* Every page that turns up in the balloon by compaction was counted */
 TEST_F_TIMEOUT(balloon, migrations_counted, MO_TIMEOUT)
 {
-	long migrated = 0, arrived;
+	long migrated, arrived;
 	const char *why;
+	char *ours;
 
 	why = mo_need_compaction();
 	if (why)
 		SKIP(return, "%s", why);
-	for (int i = 0; i < 5 && !migrated; i++) {
-		ASSERT_EQ(mo_balloon_set(BALLOON_MIB / 4), 0);
-		ASSERT_EQ(mo_balloon_set(BALLOON_MIB), 0);
-		migrated = compact(_metadata, self, &arrived);
-		/* A page may be migrated twice, and back */
-		EXPECT_LE(arrived, migrated);
-	}
+	ours = inflate_among_holes(self);
+	ASSERT_NE(ours, NULL);
+	migrated = compact(_metadata, self, &arrived);
+	munmap(ours, (size_t)BALLOON_MIB << 20);
 	EXPECT_GT(migrated, 0);
+	/* A page may be migrated twice, and back */
+	EXPECT_LE(arrived, migrated);
 	EXPECT_EQ(mo_balloon_pages(), self->pages);
 	EXPECT_EQ(mo_mem_count(&self->mem, -1, MO_BALLOON), self->pages);
 	EXPECT_EQ(mo_managed(), self->managed - self->pages);

@@ -467,11 +467,13 @@ static bool mixed_range(const struct mo_mem *mem, int node, unsigned long *pfn,
 			continue;
 		flags = mo_mem_flags(mem, i);
 		*pfn = mem->block[i].pfn;
-		for (unsigned long p = 0; flags && p < mem->block_pages; p += MIXED_PAGES) {
+		/* Slab keeps to page blocks of its own: one has to be next to it */
+		for (unsigned long p = 0; flags && p + MIXED_PAGES <= mem->block_pages;
+		     p += RANGE_PAGES) {
 			found = count_mixed(flags + p, slab, owned);
 			if (found)
 				break;
-			*pfn += MIXED_PAGES;
+			*pfn += RANGE_PAGES;
 		}
 		free(flags);
 	}

@@ -673,6 +673,31 @@ void mo_run_near_movable(const struct mo_mem *mem)
 		mo_run_on(best, true);
 }
 
+#define MAX_NODES	1024
+#define NODES_LONG	(8 * sizeof(unsigned long))
+
+static void set_node(unsigned long *nodes, int node)
+{
+	if (node >= 0 && node < MAX_NODES - 1)
+		nodes[node / NODES_LONG] |= 1UL << node % NODES_LONG;
+}
+
+/**
+ * mo_interleave() - let the memory of the calling task come from all nodes in turn
+ * @mem: memory
+ * @on: false: from where the kernel prefers, as ever
+ */
+void mo_interleave(const struct mo_mem *mem, bool on)
+{
+	unsigned long nodes[MAX_NODES / NODES_LONG] = {};
+
+	for (unsigned int i = 0; i < mem->nr; i++)
+		set_node(nodes, mem->block[i].node);
+	/* Without NUMA there is but one: nothing is lost */
+	syscall(SYS_set_mempolicy, on ? MPOL_INTERLEAVE : MPOL_DEFAULT, on ? nodes : NULL,
+		on ? MAX_NODES : 0);
+}
+
 /* Counters */
 
 /* The number that follows name in a file of "name number" lines, or -1 */
@@ -1142,18 +1167,17 @@ long mo_module_stat(const char *name)
  */
 int mo_module_add(long pages, int node)
 {
-	unsigned long mask[16] = {};
-	const unsigned int bits = 8 * sizeof(mask[0]);
+	unsigned long nodes[MAX_NODES / NODES_LONG] = {};
 	int ret;
 
 	if (node < 0)
 		return mo_module_write("allocate", "%ld", pages);
-	if (node >= (int)(bits * 16) - 1)
+	if (node >= MAX_NODES - 1)
 		return -EINVAL;
 
 	/* A balloon allocates from where the policy of the task says */
-	mask[node / bits] = 1UL << node % bits;
-	if (syscall(SYS_set_mempolicy, MPOL_BIND, mask, bits * 16))
+	set_node(nodes, node);
+	if (syscall(SYS_set_mempolicy, MPOL_BIND, nodes, MAX_NODES))
 		return -errno;
 	ret = mo_module_write("allocate", "%ld %d", pages, node);
 	syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0);

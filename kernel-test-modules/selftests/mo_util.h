@@ -131,6 +131,7 @@ unsigned int mo_nr_blocks(void);
 int mo_nodes(const struct mo_mem *mem);
 int mo_run_on(int node, bool on);
 void mo_run_near_movable(const struct mo_mem *mem);
+void mo_interleave(const struct mo_mem *mem, bool on);
 
 /* Counters */
 long mo_vmstat(const char *name);
