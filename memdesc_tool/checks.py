@@ -159,7 +159,8 @@ def check_series(
         lambda s: maintainers.check_maintainers(top, s.patch, listed)))  # fmt: skip
     collector.run("spdx", of_patches(lambda s: maintainers.check_licences(
         s.patch, candidate.content(s.commit, s.changed))))  # fmt: skip
-    collector.run("interfaces", lambda: check_interfaces(candidate))
+    own_doc = (top / kerneldoc.SCRIPT).is_file()
+    collector.run("interfaces", lambda: check_interfaces(candidate, kernel_doc=not own_doc))
     collector.run("cover", lambda: check_cover(candidate.series))
     collector.run("results", lambda: evidence.check_evidence(
         candidate, suites, evidence.read_evidence(workspace, store)))  # fmt: skip

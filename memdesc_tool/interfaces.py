@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from memdesc_tool.candidate import Candidate, Step
+from memdesc_tool.documented import check_documented
 from memdesc_tool.finding import Finding, Severity
 
 _EXPORT = re.compile(r"^([+-])\s*EXPORT_(?:SYMBOL|TRACEPOINT_SYMBOL)\w*\((\w+)", re.MULTILINE)
@@ -14,7 +15,6 @@ _FUNCTION = re.compile(
     re.MULTILINE,
 )
 _MACRO = re.compile(r"^-#define (\w+)", re.MULTILINE)
-_PARAMETER = re.compile(r'^\+\s*(?:__setup|early_param)\(\s*"([\w.]+)', re.MULTILINE)
 _KEYWORDS = {"if", "for", "while", "switch", "return", "sizeof", "defined"}
 SHORTEST = 8
 """Letters of a name that is looked for; shorter ones are words of other meaning, too."""
@@ -24,18 +24,21 @@ Uses = dict[str, dict[str, list[str]]]
 """Lines with a word, "NUMBER:TEXT", by word and file."""
 
 
-def check_interfaces(candidate: Candidate) -> tuple[Finding, ...]:
-    """Findings of every patch, all asked of the state after the last one."""
+def check_interfaces(candidate: Candidate, *, kernel_doc: bool = True) -> tuple[Finding, ...]:
+    """Findings of every patch, all asked of the state after the last one.
+
+    kernel_doc: of the comments of functions, too, which scripts/kernel-doc reads better.
+    """
     exported = {step: _exported(step) for step in candidate.steps}
     gone = {step: _gone(step) for step in candidate.steps}
     uses = _uses(candidate, {name for names in (*exported.values(), *gone.values())
                              for name in names})  # fmt: skip
-    return tuple(
+    found = [
         one
         for step in candidate.steps
-        for one in (*_unused(step, exported[step], uses), *_left_behind(step, gone[step], uses),
-                    *_parameters(candidate, step))
-    )  # fmt: skip
+        for one in (*_unused(step, exported[step], uses), *_left_behind(step, gone[step], uses))
+    ]
+    return (*found, *check_documented(candidate, kernel_doc=kernel_doc))
 
 
 def _text(step: Step) -> str:
@@ -110,13 +113,3 @@ def _is_prose(file: str, line: str) -> bool:
     text = line.partition(":")[2].strip()
     comment = text.startswith(("*", "/*", "//")) or "/*" in text
     return file.startswith("Documentation/") or comment
-
-
-def _parameters(candidate: Candidate, step: Step) -> Iterator[Finding]:
-    """Parameters of the command line that kernel-parameters.txt does not have."""
-    listed = "Documentation/admin-guide/kernel-parameters.txt"
-    known = (candidate.git.blob(candidate.tip, listed) or b"").decode(errors="replace")
-    for name in _PARAMETER.findall(_text(step)):
-        if not re.search(rf"\b{re.escape(name)}\b", known):
-            yield Finding("documentation", Severity.WARNING,
-                          f"the parameter {name} is not in {listed}", step.name)  # fmt: skip
