@@ -14,14 +14,11 @@ from memdesc_tool.errors import CommandError, FailedError, InfraError, UserError
 from memdesc_tool.git import SCRATCH_IDENTITY
 from memdesc_tool.maintainers import MAINTAINERS, SCRIPT, recipients
 from memdesc_tool.prep import Prepared
+from memdesc_tool.transfer import LINE, with_short_lines
 from memdesc_tool.workspace import Workspace
 
 ANSWERS = b"\n" * 4
 """To "press Enter to proceed", once a question; --reflect cannot reach anybody else."""
-
-LINE = 998
-"""Bytes of a line (RFC 5321, 4.5.3.1.6, without its end)."""
-
 
 _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 
@@ -79,7 +76,7 @@ def _readable(line: str) -> str:
 
 
 def mail_to_directory(prepared: Prepared, directory: Path) -> Mailing:
-    """Let b4 write the mails to a directory.
+    """Let b4 write the mails to a directory; what has long lines is encoded.
 
     Raises UserError with b4's own words, FailedError for a mail that no server takes.
     """
@@ -91,7 +88,9 @@ def mail_to_directory(prepared: Prepared, directory: Path) -> Mailing:
     if not mails:
         raise InfraError(f"b4 wrote no mail to {directory}")
     for path in mails:
-        longest = max(len(line) for line in path.read_bytes().split(b"\n"))
+        data = with_short_lines(path.read_bytes())
+        path.write_bytes(data)
+        longest = max(len(line) for line in data.split(b"\n"))
         if longest > LINE:
             raise FailedError(
                 f"{path.name} has a line of {longest} bytes, mail servers refuse more than {LINE}"

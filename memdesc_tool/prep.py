@@ -96,7 +96,9 @@ def branch_span(tree: Git, branch: str) -> tuple[str, str]:
     try:
         info = B4(tree.path, users_settings(tree)).info(branch)
         return tree.commit(info["base-commit"]), tree.commit(branch)
-    except (CommandError, KeyError):
+    except (CommandError, KeyError) as error:
+        if isinstance(error, CommandError) and "UnicodeDecodeError" in error.tail:
+            raise UserError(f"b4 cannot read {branch}: its patches are not all UTF-8") from None
         raise UserError(
             f"{branch} is no prep branch of b4", "write the commits as BASE..TIP"
         ) from None

@@ -19,6 +19,7 @@ from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipien
 from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish, worktree
 from memdesc_tool.results import open_store
 from memdesc_tool.revision import kept_revisions
+from memdesc_tool.transfer import LINE, longest_line, refuse_long, refuse_unmailable
 
 
 @click.command("send")
@@ -70,6 +71,9 @@ def send_command(
             options, name=prep_name, signoff=signoff, range_diff=range_diff, replace=replace
         )
     with options.open(context) as found:
+        refuse_unmailable(found.candidate)
+        if to_self:
+            refuse_long(found.candidate)
         if options.branch:
             prepared = _users_branch(found, tree, options.branch)
         else:
@@ -79,6 +83,13 @@ def send_command(
             )
         info = prepared.b4.info(prepared.name)  # while it is checked out for b4
         _mail(found, prepared, output_dir, to_self)
+        too_long = max(longest_line(found.candidate, step) for step in found.candidate.steps) > LINE
+    if too_long:
+        mails = shlex.quote(str(output_dir.absolute())) if output_dir else "DIR"
+        warn(f"b4 send would mail lines of more than {LINE} bytes, which mail servers refuse;"
+             " send -o DIR has them encoded")  # fmt: skip
+        out.print(f"mail it: git send-email {mails}/*.eml", markup=False)
+        return
     # What b4 wants to have run before it sends: its pre-flight checks.
     checks = ["b4 prep --auto-to-cc", "b4 prep --check"]
     if info.get("has-prerequisites") == "True":

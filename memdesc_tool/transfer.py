@@ -1,0 +1,73 @@
+"""What mail can carry of a series, and how.
+
+b4 writes mails in UTF-8 that have the lines of the patch as they are. Lines that are longer than
+mail servers take are encoded here, as `git send-email --transfer-encoding=auto` does.
+"""
+
+from __future__ import annotations
+
+import quopri
+import re
+
+from memdesc_tool.candidate import Candidate, Step
+from memdesc_tool.errors import UserError
+from memdesc_tool.patch import format_patch
+
+LINE = 998
+"""Bytes of a line (RFC 5321, 4.5.3.1.6, without its end)."""
+_HINT = "git format-patch and git send-email mail it"
+_ENCODING = re.compile(rb"^Content-Transfer-Encoding: .*", re.MULTILINE | re.IGNORECASE)
+
+
+def refuse_unmailable(candidate: Candidate) -> None:
+    """Raise UserError where b4 cannot make a mail of a patch that is the patch."""
+    for step in candidate.steps:
+        data = format_patch(candidate.git, step.commit)
+        for line, text in _lines(data):
+            where = f"{step.name}: its diff of {line}" if line else step.name
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                raise UserError(
+                    f"{where} has bytes that are not UTF-8, b4 mails none", _HINT
+                ) from None
+            if text.endswith(b"\r"):
+                raise UserError(f"{where} has lines that end with CR, b4 loses it", _HINT)
+
+
+def refuse_long(candidate: Candidate) -> None:
+    """Raise UserError where b4 would mail a line as it is that mail servers refuse."""
+    for step in candidate.steps:
+        if (longest := longest_line(candidate, step)) > LINE:
+            raise UserError(
+                f"{step.name}: b4 mails its line of {longest} bytes as it is, mail servers refuse"
+                f" more than {LINE}",
+                "--output-dir writes mails that have it encoded",
+            )
+
+
+def longest_line(candidate: Candidate, step: Step) -> int:
+    """The bytes of the longest line of a patch as a mail."""
+    return max(len(text) for _, text in _lines(format_patch(candidate.git, step.commit)))
+
+
+def _lines(data: bytes) -> list[tuple[str, bytes]]:
+    """The lines of a patch, each with the file that it is about, "" above the diff."""
+    file, found = "", []
+    for text in data.split(b"\n"):
+        if text.startswith(b"diff --git "):
+            file = text.rpartition(b" b/")[2].decode(errors="replace")
+        found.append((file, text))
+    return found
+
+
+def with_short_lines(mail: bytes) -> bytes:
+    """A mail that servers take: as it is, or quoted-printable where its text has long lines."""
+    head, empty, text = mail.partition(b"\n\n")
+    if all(len(line) <= LINE for line in text.split(b"\n")):
+        return mail
+    field = b"Content-Transfer-Encoding: quoted-printable"
+    head, count = _ENCODING.subn(field, head)
+    if not count:
+        head += b"\n" + field
+    return head + empty + quopri.encodestring(text)

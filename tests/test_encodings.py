@@ -1,0 +1,137 @@
+"""Files that are no UTF-8, and lines that no mail server takes: through patches, apply and mail."""
+
+from __future__ import annotations
+
+import subprocess
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GitTree, Tool
+from tests.mailbox import describe, give_identity, home, smtp_sink
+
+LATIN = "Größe\n".encode("latin-1")
+LONG = b"x" * 1500 + b"\n"
+
+
+def content(tree: GitTree, commit: str, name: str) -> bytes:
+    return subprocess.run(["git", "-C", str(tree.path), "cat-file", "blob", f"{commit}:{name}"],
+                          check=True, capture_output=True).stdout  # fmt: skip
+
+
+def make(tool: Tool, tree: GitTree, project: Path, *steps: tuple[str, bytes]) -> Path:
+    """The series "first" made of commits of branch odd: a file and its new content each."""
+    series = describe(project)
+    give_identity(tree)
+    tree.git("checkout", "-q", "-b", "odd", "main")
+    for name, data in steps:
+        (tree.path / name).write_bytes(data)
+        tree.commit(f"{name}: change it\n\nIt is für später.")
+    tree.git("checkout", "-q", "main")
+    ran = export(tool, tree, project, "main..odd")
+    assert f"first: {len(steps)} patches written" in ran, ran
+    return series
+
+
+def export(tool: Tool, tree: GitTree, project: Path, span: str) -> str:
+    ran = tool("series", "export", "first", span, "--tree", tree.path, "--project", project)
+    assert ran.status == 0, ran.err
+    return ran.out
+
+
+@pytest.fixture
+def odd(minitree: GitTree) -> GitTree:
+    """A tree that has such files already."""
+    (minitree.path / "latin.txt").write_bytes(b"one\n" + LATIN + b"three\n")
+    (minitree.path / "long.txt").write_bytes(b"one\n" + LONG + b"three\n")
+    minitree.commit("odd: add files")
+    return minitree
+
+
+STEPS = (
+    ("latin.txt", b"one\n" + LATIN + b"three\n" + LATIN * 2),
+    ("long.txt", b"one\n" + LONG + b"three, for\n" + b"=y " * 600 + b"\n"),
+    ("latin.txt", "one\nGröße\nthree\n".encode()),
+)
+
+
+def test_they_go_through_export_and_apply(tool: Tool, odd: GitTree, project: Path) -> None:
+    make(tool, odd, project, *STEPS, ("dos.txt", b"a\r\nb\n"))
+    ran = tool("apply", "first", "--tree", odd.path, "--project", project, "--branch", "applied")
+    assert ran.status == 0, ran.err
+    assert odd.git("rev-parse", "applied^{tree}") == odd.git("rev-parse", "odd^{tree}")
+    assert "nothing changed" in export(tool, odd, project, "main..applied")
+
+
+def received(tree: GitTree, directory: Path) -> list[Message]:
+    """The patches among the mails of a directory, applied by git am to branch received."""
+    tree.git("checkout", "-q", "-b", "received", "main")
+    paths = sorted(directory.glob("*.eml"))
+    mails = [BytesParser().parsebytes(path.read_bytes()) for path in paths]
+    patches = [
+        (path, mail)
+        for path, mail in zip(paths, mails, strict=True)
+        if b"\ndiff --git " in mail.get_payload(decode=True)
+    ]  # type: ignore[operator]
+    tree.git("am", "-q", *(str(path) for path, _ in patches))
+    tree.git("checkout", "-q", "main")
+    return [mail for _, mail in patches]
+
+
+def send(tool: Tool, tree: GitTree, project: Path, tmp_path: Path, *more: str | Path) -> str:
+    ran = tool("send", "first", "--tree", tree.path, "--project", project, *more,
+               **home(tmp_path / "home"))  # fmt: skip
+    return f"{ran.status} {ran.out}{ran.err}"
+
+
+def test_mails_have_no_long_line_and_make_the_same_tree(
+    tool: Tool, odd: GitTree, project: Path, tmp_path: Path
+) -> None:
+    short = ("a.txt", "=3D Größe\n".encode() * 9)
+    make(tool, odd, project, STEPS[1], ("b.txt", LONG + b"From =3D \t\n"), short)
+    said = send(tool, odd, project, tmp_path, "-o", tmp_path / "out")
+    assert said.startswith("0 "), said
+    assert f"mail it: git send-email {tmp_path}/out/*.eml" in said
+    for path in (tmp_path / "out").iterdir():
+        assert all(len(line) <= 998 for line in path.read_bytes().split(b"\n"))
+    mails = received(odd, tmp_path / "out")
+    assert [mail["Content-Transfer-Encoding"] for mail in mails] == [
+        "quoted-printable",
+        "quoted-printable",
+        "8bit",
+    ]
+    assert odd.git("rev-parse", "received^{tree}") == odd.git("rev-parse", "odd^{tree}")
+    assert "nothing changed" in export(tool, odd, project, "main..received")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("latin.txt", STEPS[0][1], "its diff of latin.txt has bytes that are not UTF-8"),
+        ("latin.txt", STEPS[2][1], "its diff of latin.txt has bytes that are not UTF-8"),
+        ("dos.txt", b"a\r\n", "its diff of dos.txt has lines that end with CR"),
+    ],
+)
+def test_what_b4_cannot_mail_is_refused_before_anything_is_written(
+    tool: Tool, odd: GitTree, project: Path, tmp_path: Path, name: str, data: bytes, said: str
+) -> None:
+    make(tool, odd, project, ("a.txt", b"a\n"), (name, data))
+    before = odd.state()
+    for more in (("-o", tmp_path / "out"), ("--reflect",), ()):
+        text = send(tool, odd, project, tmp_path, *more)
+        assert text.startswith("2 memdesc-tool: 0002-") and said in text, text
+    assert odd.state() == before and not (tmp_path / "out").exists()
+
+
+def test_long_lines_are_not_mailed_by_b4(
+    tool: Tool, odd: GitTree, project: Path, tmp_path: Path
+) -> None:
+    make(tool, odd, project, STEPS[1])
+    with smtp_sink() as sink:
+        give_identity(odd, sink.port)
+        before = odd.state()
+        text = send(tool, odd, project, tmp_path, "--reflect")
+    assert text.startswith("2 ") and "b4 mails its line of 1801 bytes as it is" in text, text
+    assert not sink.mails and odd.state() == before
