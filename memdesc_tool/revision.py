@@ -3,7 +3,9 @@
     patches/<series>/sent/vN/   the patches as they were sent as revision N
 
 Trailers of reviewers are found by b4 and follow a patch whatever became of its subject. One
-that changed beyond comments and white space since it was reviewed loses them.
+that changed beyond comments and white space since it was reviewed loses them. It has not changed
+where its file is as it was, or what becomes of it on the base: a patch of others' may have other
+context and headers than the mail that was made of it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from memdesc_tool.console import Progress
 from memdesc_tool.diff import without_rest
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.git import SCRATCH_IDENTITY, Git
-from memdesc_tool.patch import Patch, file_name, format_patch, patch_id
+from memdesc_tool.patch import Patch, file_name, format_patch, parse_patch, patch_id
 from memdesc_tool.prep import published_span, tagged_span
 from memdesc_tool.series import SERIES_FILE, Entry, Numbered, Series, read_series
 from memdesc_tool.substance import material
@@ -33,6 +35,10 @@ from memdesc_tool.thread import Posted, Thread, Trailer, read_thread, reviews_in
 from memdesc_tool.workspace import Workspace
 
 SENT = "sent"
+_ZERO = b"From 0000000"
+"""How a file begins that `series export` has written."""
+_END = re.compile(rb"^(?:---$|diff --git |Index: )", re.MULTILINE)
+"""Where the message of a patch ends."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +148,10 @@ def plan_reroll(candidate: Candidate, mbox: Path | None, sent: Dispatch | None) 
     if mbox and (patches := thread.whole(series.revision)):
         sent = Dispatch(str(mbox), patches)
     known = _all_posted(series, thread, sent)
-    became = [(one, _step_of(one, candidate.steps)) for one in known]
-    changes = tuple(_change(step, [one for one, its in became if its is step], known)
-                    for step in candidate.steps)  # fmt: skip
+    forms = [_Form(step, _as_applied(candidate.git, step)) for step in candidate.steps]
+    became = [(one, _form_of(one, forms)) for one in known]
+    changes = tuple(_change(form, [one for one, its in became if its is form], known)
+                    for form in forms)  # fmt: skip
     seen = {trailer for one in changes for trailer in one.added}
     seen |= {trailer for one in changes for trailer, _ in one.dropped}
     seen |= {trailer for patch in series.patches for trailer in reviews_in(patch.body)}
@@ -168,14 +175,30 @@ def _all_posted(series: Series, thread: Thread, sent: Dispatch | None) -> tuple[
     return tuple(sorted(found, key=lambda one: one.revision))
 
 
-def _step_of(posted: Posted, steps: Sequence[Step]) -> Step | None:
-    """The step that a patch has become: what does the same, has its subject, or links to it."""
+@dataclass(frozen=True)
+class _Form:
+    """A step with what its commit is as a patch."""
+
+    step: Step
+    applied: Patch
+
+    def differs(self, patch: Patch) -> bool:
+        """Whether it is another change than a patch that was sent."""
+        return material(patch, self.step.patch) and material(patch, self.applied)
+
+
+def _as_applied(git: Git, step: Step) -> Patch:
+    return parse_patch(step.patch.path, format_patch(git, step.commit))
+
+
+def _form_of(posted: Posted, forms: Sequence[_Form]) -> _Form | None:
+    """What a patch has become: what does the same, has its subject, or links to it."""
     for is_it in (
-        lambda step: not material(posted.patch, step.patch),
-        lambda step: posted.patch.subject == step.patch.subject,
-        lambda step: posted.identity and _links_to(step.patch, posted.identity),
+        lambda form: not form.differs(posted.patch),
+        lambda form: posted.patch.subject == form.step.patch.subject,
+        lambda form: posted.identity and _links_to(form.step.patch, posted.identity),
     ):
-        if found := [step for step in steps if is_it(step)]:
+        if found := [form for form in forms if is_it(form)]:
             return found[0] if len(found) == 1 else None
     return None
 
@@ -185,13 +208,14 @@ def _links_to(patch: Patch, identity: str) -> bool:
     return any(unquote(link).rstrip("/").endswith(f"/{identity}") for link in links)
 
 
-def _change(step: Step, mine: Sequence[Posted], known: Iterable[Posted]) -> Change:
+def _change(form: _Form, mine: Sequence[Posted], known: Iterable[Posted]) -> Change:
     """mine: what was sent of this step."""
+    step = form.step
     own = (*step.patch.trailers, *reviews_in(step.patch.body))
     given = dict.fromkeys(trailer for one in mine for trailer in one.given)
     added, dropped = [], []
     for trailer in dict.fromkeys((*own, *given)):
-        reason = _objection(trailer, step, mine, known) if is_review(trailer[0]) else ""
+        reason = _objection(trailer, form, mine, known) if is_review(trailer[0]) else ""
         if reason:
             dropped.append((trailer, reason))
         elif trailer not in own:
@@ -200,7 +224,7 @@ def _change(step: Step, mine: Sequence[Posted], known: Iterable[Posted]) -> Chan
 
 
 def _objection(
-    trailer: Trailer, step: Step, mine: Sequence[Posted], known: Iterable[Posted]
+    trailer: Trailer, form: _Form, mine: Sequence[Posted], known: Iterable[Posted]
 ) -> str:
     """Why a review does not count for a step; "" where it does.
 
@@ -209,7 +233,7 @@ def _objection(
     """
     judged = [one for one in mine if trailer in one.given] or _first_with(trailer, mine)
     judged = judged or list(mine[-1:])
-    if any(not material(one.patch, step.patch) for one in judged):
+    if any(not form.differs(one.patch) for one in judged):
         return ""
     if judged:
         return f"the patch has changed since v{judged[-1].revision}"
@@ -245,7 +269,7 @@ def carry_out(workspace: Workspace, series: Series, reroll: Reroll) -> None:
 def with_trailers(
     workspace: Workspace, step: Step, added: Sequence[Trailer], dropped: Sequence[Trailer]
 ) -> bytes:
-    """The patch file of a step with other trailers."""
+    """The patch file of a step with other trailers; one of others' stays theirs otherwise."""
     git = workspace.scratch
     lines = git.run("log", "-1", "--format=%B", step.commit).splitlines()
     gone = {f"{name}: {value}" for name, value in dropped}
@@ -253,6 +277,8 @@ def with_trailers(
     wanted = [arg for name, value in added for arg in ("--trailer", f"{name}: {value}")]
     message = git.run("interpret-trailers", "--if-exists=addIfDifferent", *wanted,
                       stdin=message.encode())  # fmt: skip
+    if spliced := _spliced(step.patch, message.partition("\n\n")[2]):
+        return spliced
     names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "AUTHOR_DATE")
     author = git.run("log", "-1", "--format=%an%n%ae%n%aI", step.commit).split("\n")
     env = {**SCRATCH_IDENTITY, **{f"GIT_{n}": v for n, v in zip(names, author, strict=True)}}
@@ -261,9 +287,25 @@ def with_trailers(
     return format_patch(git, commit)
 
 
+def _spliced(patch: Patch, body: str) -> bytes:
+    """A patch file with another body and nothing else changed; empty where that cannot be done,
+    since it is encoded, say, or where the file is as `series export` writes it.
+    """
+    if patch.data.startswith(_ZERO):
+        return b""
+    head, empty, rest = patch.data.partition(b"\n\n")
+    match = _END.search(rest)
+    if not match or rest[: match.start()].strip() != patch.body.encode():
+        return b""
+    data = head + empty + body.strip().encode() + b"\n" + rest[match.start() :]
+    made = parse_patch(patch.path, data)
+    same = (made.subject, made.diff, made.body) == (patch.subject, patch.diff, body.strip())
+    return data if same else b""
+
+
 def plain(patch: Patch) -> bytes:
     """A patch as a file of a series, without what a mail has besides."""
-    if patch.data.startswith(b"From 0000000"):
+    if patch.data.startswith(_ZERO):
         return patch.data
     assert patch.mail
     head = f"From: {patch.mail.author}\nSubject: [PATCH] {patch.subject}\n\n{patch.body}\n---\n\n"
