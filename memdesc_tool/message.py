@@ -22,6 +22,8 @@ ADDRESS = re.compile(
     r'(?:"[^"]+"|[^<>"]+)? ?<[^<>@\s]+@[^<>@\s]+>(?: *(?:#|\[).*)?$|\S+@\S+(?: +#.*)?$'
 )
 
+BRACKETS = re.compile(r"(?:\[[^]]*\] *)+")
+"""What `git am` takes off a subject, and b4 puts beside PATCH."""
 EDITME = re.compile(r"^.*\bEDITME\b.*$", re.MULTILINE)
 """A line that is still to be written."""
 
@@ -53,6 +55,8 @@ def _subject(patch: Patch) -> Iterator[Finding]:
         yield bad(f"has {len(subject)} columns, {WIDTH} are the most")
     if ": " not in subject:
         yield bad("does not say what it is about: area: summary")
+    if match := BRACKETS.match(subject):
+        yield bad(f"begins with {match[0].strip()}, which git am takes off: area: summary")
     if subject.endswith("."):
         yield bad("ends with a full stop")
     if _UNFINISHED.search(subject):

@@ -11,6 +11,7 @@ import re
 
 from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.errors import UserError
+from memdesc_tool.message import BRACKETS
 from memdesc_tool.patch import format_patch
 
 LINE = 998
@@ -59,6 +60,12 @@ def _lines(data: bytes) -> list[tuple[str, bytes]]:
             file = text.rpartition(b" b/")[2].decode(errors="replace")
         found.append((file, text))
     return found
+
+
+def lost_of_subjects(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    """What no reader of the mails gets of subjects: (patch file, text in brackets) pairs."""
+    found = ((step.name, BRACKETS.match(step.patch.subject)) for step in candidate.steps)
+    return tuple((name, match[0].strip()) for name, match in found if match)
 
 
 def with_short_lines(mail: bytes) -> bytes:

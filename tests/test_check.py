@@ -51,6 +51,8 @@ def test_a_good_message_has_nothing_to_find() -> None:
     [
         ("count pages", "does not say what it is about"),
         ("mm/x: count pages.", "ends with a full stop"),
+        ("[media] mm/x: count", "begins with [media], which git am takes off"),
+        ("[a][b]: count pages", "begins with [a][b], which git am"),
         ("mm/x: " + "c" * 80, "has 86 columns"),
         ("mm/x: Fixes the count", "not in the imperative mood: Fixes"),
         ("fixup! mm/x: count", "is not a final one"),

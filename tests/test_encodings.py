@@ -1,4 +1,6 @@
-"""Files that are no UTF-8, and lines that no mail server takes: through patches, apply and mail."""
+"""Files that are no UTF-8, lines that no mail server takes, subjects that lose something: through
+patches, apply and mail.
+"""
 
 from __future__ import annotations
 
@@ -135,3 +137,28 @@ def test_long_lines_are_not_mailed_by_b4(
         text = send(tool, odd, project, tmp_path, "--reflect")
     assert text.startswith("2 ") and "b4 mails its line of 1801 bytes as it is" in text, text
     assert not sink.mails and odd.state() == before
+
+
+def test_brackets_of_a_subject_are_kept_or_named(
+    tool: Tool, minitree: GitTree, project: Path, tmp_path: Path
+) -> None:
+    """apply keeps them; in a mail they are lost for whoever takes it, and send says so."""
+    series = describe(project)
+    give_identity(minitree)
+    minitree.git("checkout", "-q", "-b", "odd", "main")
+    (minitree.path / "a.txt").write_text("a\n")
+    minitree.commit("[media] a: write less\n\nMore is not better.")
+    minitree.git("checkout", "-q", "main")
+    export(tool, minitree, project, "main..odd")
+    (patch,) = series.glob("*.patch")
+    assert "Subject: [PATCH] [media] a: write less\n" in patch.read_text()
+    ran = tool("apply", "first", "--tree", minitree.path, "--project", project, "--branch", "done")
+    assert ran.status == 0, ran.err
+    assert minitree.git("log", "-1", "--format=%s", "done") == "[media] a: write less"
+    assert "nothing changed" in export(tool, minitree, project, "main..done")
+    said = send(tool, minitree, project, tmp_path, "-o", tmp_path / "out")
+    assert said.startswith("0 ") and f"{patch.name}: b4 mails [media] as part of [PATCH" in said
+    assert minitree.git("log", "-1", "--format=%s", "b4/first") == "[media] a: write less"
+    (mail,) = received(minitree, tmp_path / "out")
+    assert mail["Subject"] == "[PATCH media] a: write less"
+    assert minitree.git("log", "-1", "--format=%s", "received") == "a: write less"

@@ -19,7 +19,13 @@ from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipien
 from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish, worktree
 from memdesc_tool.results import open_store
 from memdesc_tool.revision import kept_revisions
-from memdesc_tool.transfer import LINE, longest_line, refuse_long, refuse_unmailable
+from memdesc_tool.transfer import (
+    LINE,
+    longest_line,
+    lost_of_subjects,
+    refuse_long,
+    refuse_unmailable,
+)
 
 
 @click.command("send")
@@ -74,6 +80,9 @@ def send_command(
         refuse_unmailable(found.candidate)
         if to_self:
             refuse_long(found.candidate)
+        for file, text in lost_of_subjects(found.candidate):
+            warn(f"{file}: b4 mails {text} as part of [PATCH ...], and git am takes it off the"
+                 " subject")  # fmt: skip
         if options.branch:
             prepared = _users_branch(found, tree, options.branch)
         else:
