@@ -162,3 +162,18 @@ def test_brackets_of_a_subject_are_kept_or_named(
     (mail,) = received(minitree, tmp_path / "out")
     assert mail["Subject"] == "[PATCH media] a: write less"
     assert minitree.git("log", "-1", "--format=%s", "received") == "a: write less"
+
+
+def test_a_prep_branch_that_b4_cannot_read_is_named(
+    tool: Tool, odd: GitTree, project: Path, tmp_path: Path
+) -> None:
+    make(tool, odd, project, ("a.txt", b"a\n"))
+    assert send(tool, odd, project, tmp_path).startswith("0 ")
+    odd.git("checkout", "-q", "b4/first")
+    (odd.path / "latin.txt").write_bytes(STEPS[0][1])
+    odd.commit("latin: add more\n\nMore.")
+    odd.git("checkout", "-q", "main")
+    ran = tool("send", "--branch", "b4/first", "--tree", odd.path, "-o", tmp_path / "out",
+               **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 2 and "b4 cannot read b4/first: its patches are not all UTF-8" in ran.err
+    assert not (tmp_path / "out").exists()
