@@ -14,7 +14,7 @@ from memdesc_tool.errors import CommandError, FailedError, InfraError, UserError
 from memdesc_tool.git import SCRATCH_IDENTITY
 from memdesc_tool.maintainers import MAINTAINERS, SCRIPT, recipients
 from memdesc_tool.prep import Prepared
-from memdesc_tool.transfer import LINE, with_short_lines
+from memdesc_tool.transfer import LINE, as_sent
 from memdesc_tool.workspace import Workspace
 
 ANSWERS = b"\n" * 4
@@ -76,7 +76,7 @@ def _readable(line: str) -> str:
 
 
 def mail_to_directory(prepared: Prepared, directory: Path) -> Mailing:
-    """Let b4 write the mails to a directory; what has long lines is encoded.
+    """Let b4 write the mails to a directory; what b4 cannot mail is encoded.
 
     Raises UserError with b4's own words, FailedError for a mail that no server takes.
     """
@@ -88,7 +88,7 @@ def mail_to_directory(prepared: Prepared, directory: Path) -> Mailing:
     if not mails:
         raise InfraError(f"b4 wrote no mail to {directory}")
     for path in mails:
-        data = with_short_lines(path.read_bytes())
+        data = as_sent(path.read_bytes())
         path.write_bytes(data)
         longest = max(len(line) for line in data.split(b"\n"))
         if longest > LINE:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from pathlib import Path
 
+from memdesc_tool import standin
 from memdesc_tool.apply import Recommitter, hand_over
 from memdesc_tool.b4 import B4, last_line, users_settings
 from memdesc_tool.candidate import Candidate
@@ -127,7 +128,7 @@ def prepare(
     files = sorted({file for step in candidate.steps for file in step.patch.files})
     author = identity(users)
     git = worktree(workspace, candidate.start, FORK, files)
-    b4 = B4(git.path, users_settings(users))
+    b4 = B4(git.path, (*users_settings(users), *standin.settings(candidate)))
     old = _tip(users, f"refs/heads/{branch}")
     there = _recipients_of_branch(users, branch, old) if old and not replace else {}
     listed = _addresses("\n".join(letter.recipients))

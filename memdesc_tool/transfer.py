@@ -1,7 +1,8 @@
 """What mail can carry of a series, and how.
 
 b4 writes mails in UTF-8 that have the lines of the patch as they are. Lines that are longer than
-mail servers take are encoded here, as `git send-email --transfer-encoding=auto` does.
+mail servers take, and bytes that b4 cannot mail, are encoded here, as `git send-email
+--transfer-encoding=auto` does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.errors import UserError
 from memdesc_tool.message import BRACKETS
 from memdesc_tool.patch import format_patch
+from memdesc_tool.standin import TAKEN, bytes_again, is_odd
 
 LINE = 998
 """Bytes of a line (RFC 5321, 4.5.3.1.6, without its end)."""
@@ -21,7 +23,7 @@ _ENCODING = re.compile(rb"^Content-Transfer-Encoding: .*", re.MULTILINE | re.IGN
 
 
 def refuse_unmailable(candidate: Candidate) -> None:
-    """Raise UserError where b4 cannot make a mail of a patch that is the patch."""
+    """Raise UserError where b4 cannot itself make a mail of a patch that is the patch."""
     for step in candidate.steps:
         data = format_patch(candidate.git, step.commit)
         for line, text in _lines(data):
@@ -47,6 +49,24 @@ def refuse_long(candidate: Candidate) -> None:
             )
 
 
+def refuse_stand_ins(candidate: Candidate) -> None:
+    """Raise UserError where a file has a character that is to stand for a byte."""
+    for step in candidate.steps:
+        if TAKEN.search(step.patch.diff):
+            raise UserError(f"{step.name}: has characters of private use from U+10FE00 on", _HINT)
+
+
+def beyond_b4(candidate: Candidate) -> str:
+    """Why b4 cannot mail a series itself; "" where it can."""
+    if max(longest_line(candidate, step) for step in candidate.steps) > LINE:
+        return f"lines of more than {LINE} bytes, which mail servers refuse"
+    try:
+        refuse_unmailable(candidate)
+    except UserError:
+        return "files that are not UTF-8 or have CR LF, wrongly or not at all"
+    return ""
+
+
 def longest_line(candidate: Candidate, step: Step) -> int:
     """The bytes of the longest line of a patch as a mail."""
     return max(len(text) for _, text in _lines(format_patch(candidate.git, step.commit)))
@@ -68,13 +88,17 @@ def lost_of_subjects(candidate: Candidate) -> tuple[tuple[str, str], ...]:
     return tuple((name, match[0].strip()) for name, match in found if match)
 
 
-def with_short_lines(mail: bytes) -> bytes:
-    """A mail that servers take: as it is, or quoted-printable where its text has long lines."""
+def as_sent(mail: bytes) -> bytes:
+    """A mail of b4's that servers take and that has the bytes of the patch: as it is, or
+    quoted-printable where its text has long lines or others than of UTF-8.
+    """
     head, empty, text = mail.partition(b"\n\n")
-    if all(len(line) <= LINE for line in text.split(b"\n")):
+    text = bytes_again(text)
+    if all(len(line) <= LINE for line in text.split(b"\n")) and not is_odd(text):
         return mail
     field = b"Content-Transfer-Encoding: quoted-printable"
     head, count = _ENCODING.subn(field, head)
     if not count:
         head += b"\n" + field
-    return head + empty + quopri.encodestring(text)
+    lines = (quopri.encodestring(line).replace(b"\r", b"=0D") for line in text.split(b"\n"))
+    return head + empty + b"\n".join(lines)

@@ -4,8 +4,9 @@ patches, apply and mail.
 
 from __future__ import annotations
 
+import mailbox
 import subprocess
-from email.message import Message
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from pathlib import Path
 
@@ -108,6 +109,31 @@ def test_mails_have_no_long_line_and_make_the_same_tree(
     assert "nothing changed" in export(tool, odd, project, "main..received")
 
 
+def test_mails_have_the_bytes_of_files_that_are_no_utf8(
+    tool: Tool, odd: GitTree, project: Path, tmp_path: Path
+) -> None:
+    """Also where the tree says how a file is shown; and again, from the branch that is there."""
+    (odd.path / ".gitattributes").write_text("*.c diff=cpp\n")
+    (odd.path / "latin one.c").write_bytes(b"int a;\n" + LATIN)
+    odd.commit("odd: add more")
+    steps = (*STEPS, ("latin one.c", LATIN + b"int b; /* \xff\xfe */"),
+             ("dos.txt", b"a \r\nb\r\r\nc = \t\n\r\n"), ("dos.txt", b"a\nb\r\n"))  # fmt: skip
+    make(tool, odd, project, *steps)
+    for number in (1, 2):
+        out = tmp_path / f"out{number}"
+        said = send(tool, odd, project, tmp_path, "-o", out)
+        assert said.startswith("0 "), said
+        assert f"mail it: git send-email {out}/*.eml" in said
+        for path in out.iterdir():
+            assert path.read_bytes().decode()
+        received(odd, out)
+        assert odd.git("rev-parse", "received^{tree}") == odd.git("rev-parse", "odd^{tree}")
+        for back, (name, data) in enumerate(reversed(steps)):
+            assert content(odd, f"received~{back}", name) == data
+        assert "nothing changed" in export(tool, odd, project, "main..received")
+        odd.git("branch", "-q", "-D", "received")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
@@ -116,14 +142,13 @@ def test_mails_have_no_long_line_and_make_the_same_tree(
         ("dos.txt", b"a\r\n", "its diff of dos.txt has lines that end with CR"),
     ],
 )
-def test_what_b4_cannot_mail_is_refused_before_anything_is_written(
+def test_what_b4_cannot_reflect_is_refused_before_anything_is_written(
     tool: Tool, odd: GitTree, project: Path, tmp_path: Path, name: str, data: bytes, said: str
 ) -> None:
     make(tool, odd, project, ("a.txt", b"a\n"), (name, data))
     before = odd.state()
-    for more in (("-o", tmp_path / "out"), ("--reflect",), ()):
-        text = send(tool, odd, project, tmp_path, *more)
-        assert text.startswith("2 memdesc-tool: 0002-") and said in text, text
+    text = send(tool, odd, project, tmp_path, "-o", tmp_path / "out", "--reflect")
+    assert text.startswith("2 memdesc-tool: 0002-") and said in text, text
     assert odd.state() == before and not (tmp_path / "out").exists()
 
 
@@ -162,6 +187,33 @@ def test_brackets_of_a_subject_are_kept_or_named(
     (mail,) = received(minitree, tmp_path / "out")
     assert mail["Subject"] == "[PATCH media] a: write less"
     assert minitree.git("log", "-1", "--format=%s", "received") == "a: write less"
+
+
+def test_reviews_of_them_are_taken_over(
+    tool: Tool, odd: GitTree, project: Path, tmp_path: Path
+) -> None:
+    series = make(tool, odd, project, *STEPS[:2])
+    assert send(tool, odd, project, tmp_path, "-o", tmp_path / "out").startswith("0 ")
+    box = mailbox.mbox(tmp_path / "thread.mbox")
+    for path in sorted((tmp_path / "out").iterdir()):
+        box.add(path.read_bytes())
+    parent = next(mail for mail in box if "1/2]" in str(mail["Subject"]))
+    answer = EmailMessage()
+    answer["From"], answer["Subject"] = "Jane <jane@example.org>", "Re: it"
+    answer["Date"], answer["Message-ID"] = "Fri, 02 Jan 2026 12:00:00 +0000", "<a@example.org>"
+    answer["In-Reply-To"] = answer["References"] = str(parent["Message-ID"])
+    answer.set_content("Good.\n\nAcked-by: Jane <jane@example.org>\n")
+    box.add(answer)
+    box.flush()
+    before = [path.read_bytes().partition(b"\ndiff ")[2] for path in sorted(series.glob("*.patch"))]
+    ran = tool("series", "reroll", "first", "--tree", odd.path, "--project", project, "--mbox",
+               tmp_path / "thread.mbox", **home(tmp_path / "home"))  # fmt: skip
+    assert ran.status == 0 and "added    Acked-by: Jane" in ran.out, ran.out + ran.err
+    after = [path.read_bytes().partition(b"\ndiff ")[2] for path in sorted(series.glob("*.patch"))]
+    assert after == before
+    kept = sorted((series / "sent" / "v1").iterdir())
+    assert [LATIN in path.read_bytes() for path in kept] == [True, False]
+    assert send(tool, odd, project, tmp_path, "-o", tmp_path / "v2").startswith("0 ")
 
 
 def test_a_prep_branch_that_b4_cannot_read_is_named(

@@ -20,10 +20,10 @@ from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish,
 from memdesc_tool.results import open_store
 from memdesc_tool.revision import kept_revisions
 from memdesc_tool.transfer import (
-    LINE,
-    longest_line,
+    beyond_b4,
     lost_of_subjects,
     refuse_long,
+    refuse_stand_ins,
     refuse_unmailable,
 )
 
@@ -77,9 +77,11 @@ def send_command(
             options, name=prep_name, signoff=signoff, range_diff=range_diff, replace=replace
         )
     with options.open(context) as found:
-        refuse_unmailable(found.candidate)
+        if to_self or options.branch:
+            refuse_unmailable(found.candidate)
         if to_self:
             refuse_long(found.candidate)
+        refuse_stand_ins(found.candidate)
         for file, text in lost_of_subjects(found.candidate):
             warn(f"{file}: b4 mails {text} as part of [PATCH ...], and git am takes it off the"
                  " subject")  # fmt: skip
@@ -92,11 +94,10 @@ def send_command(
             )
         info = prepared.b4.info(prepared.name)  # while it is checked out for b4
         _mail(found, prepared, output_dir, to_self)
-        too_long = max(longest_line(found.candidate, step) for step in found.candidate.steps) > LINE
-    if too_long:
+        beyond = beyond_b4(found.candidate)
+    if beyond:
         mails = shlex.quote(str(output_dir.absolute())) if output_dir else "DIR"
-        warn(f"b4 send would mail lines of more than {LINE} bytes, which mail servers refuse;"
-             " send -o DIR has them encoded")  # fmt: skip
+        warn(f"b4 send would mail {beyond}; send -o DIR has them encoded")
         out.print(f"mail it: git send-email {mails}/*.eml", markup=False)
         return
     # What b4 wants to have run before it sends: its pre-flight checks.
