@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from memdesc_tool import report
 from memdesc_tool.baseline import BAD, Change, worst
 from memdesc_tool.blame import Finding, findings, with_hunks
 from memdesc_tool.cells import Cell, Column, Regression
+from memdesc_tool.equivalent import Equivalent, argued
 from memdesc_tool.errors import ToolError
 from memdesc_tool.excerpt import Excerpt, read_excerpt
+from memdesc_tool.fates import Fate, Fates, Key, hunk, read_fates
 from memdesc_tool.filling import Runner, plan
 from memdesc_tool.flakiness import Rate, rate_of
 from memdesc_tool.measured import (
     Figure,
-    Mutants,
     PatchShare,
     read_coverage,
     read_figures,
-    read_mutants,
     span_inputs,
 )
 from memdesc_tool.requirements import Traced
 from memdesc_tool.results import Attempt, Outcome, Store, Verdict
+from memdesc_tool.suitestate import states_of
 from memdesc_tool.timeline import State, timeline
 from memdesc_tool.workspace import Workspace
 
@@ -68,7 +69,8 @@ class Overview:
     title: of the series; origin: what they stand on, without paths of this machine; findings:
     every change, those with a place with their hunk; excerpts: by row number and column name;
     logs: names of the cells' last logs, relative to the cache; skipped: (column, why) of those
-    that cannot be looked at here; mutants, coverage, figures: None where not measured.
+    that cannot be looked at here; mutants, coverage, figures: None where not measured; hunks: of
+    the mutants that nothing notices.
     """
 
     title: str
@@ -80,7 +82,8 @@ class Overview:
     histories: tuple[ColumnHistory, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     requirements: tuple[Traced, ...] = ()
-    mutants: Mutants | None = None
+    mutants: Fates | None = None
+    hunks: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     coverage: tuple[PatchShare, ...] | None = None
     figures: tuple[Figure, ...] | None = None
 
@@ -145,11 +148,12 @@ def went_wrong(cell: Cell) -> bool:
 
 @dataclass(frozen=True)
 class Gathering:
-    """Where an overview is gathered from."""
+    """Where an overview is gathered from; root: the project, None for none."""
 
     workspace: Workspace
     store: Store
     runner: Runner
+    root: Path | None = None
 
     def overview(
         self,
@@ -159,9 +163,11 @@ class Gathering:
         *,
         skipped: Sequence[tuple[str, str]] = (),
         requirements: Sequence[Traced] = (),
+        equivalents: Sequence[Equivalent] = (),
     ) -> Overview:
         """The overview of a regression that was recalled (regress.recall())."""
         span = span_inputs(self.workspace, regression.rows)
+        mutants = self._mutants(regression, span, equivalents)
         cells = regression.cells.items()
         return Overview(
             title=title,
@@ -176,10 +182,36 @@ class Gathering:
                 *((one.column.name, one.message) for one in regression.troubles),
             ),
             requirements=tuple(requirements),
-            mutants=read_mutants(self.store, span),
+            mutants=mutants,
+            hunks=self._hunks(regression, mutants) if mutants else {},
             coverage=read_coverage(self.store, span),
             figures=read_figures(self.store, span),
         )
+
+    def _mutants(
+        self, regression: Regression, span: Mapping[str, str], equivalents: Sequence[Equivalent]
+    ) -> Fates | None:
+        """What counts of the mutants of a span."""
+        stored = read_fates(self.store, span)
+        if stored is None:
+            return None
+        suites = [column.suite for column in regression.columns]
+        names = [name for name, _ in stored.suites.values()]
+        return argued(stored.present(states_of(self.root, suites, names)), equivalents)
+
+    def _hunks(self, regression: Regression, mutants: Fates) -> dict[Key, tuple[str, ...]]:
+        """Of the mutants that a report shows."""
+        texts: dict[str, list[str]] = {}
+
+        def text(fate: Fate) -> list[str]:
+            if fate.file not in texts:
+                tip = regression.rows[-1].commit
+                blob = self.workspace.scratch.blob(tip, fate.file) or b""
+                texts[fate.file] = blob.decode(errors="replace").split("\n")
+            return texts[fate.file]
+
+        shown = (*mutants.survivors, *mutants.argued)
+        return {fate.key: hunk(text(fate), fate) for fate in shown}
 
     def _histories(self, regression: Regression) -> list[ColumnHistory]:
         found = []

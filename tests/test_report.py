@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from junitparser import JUnitXml
 from memdesc_tool.cache import open_cache
 from memdesc_tool.cells import Strategy
 from memdesc_tool.excerpt import CHARACTERS, HEAD_BYTES, TAIL_BYTES, TAIL_LINES, read_excerpt
+from memdesc_tool.fates import Fate, hunk
 from memdesc_tool.measured import Figure, keep_figures, read_figures
 from memdesc_tool.project import Project
 from memdesc_tool.reporttext import cell, code, fence, plain
@@ -178,6 +180,72 @@ def test_what_went_wrong_on_the_way_is_not_well(reported: Reported, tmp_path: Pa
     assert rows == {"f unwell": "counting.greets", "f": "counting.right_number"}
 
 
+MUTANTS = """\
+[[equivalent]]
+file = "lib/count.sh"
+line = "count() {"
+became = "echo same"
+reason = "a <b>comment</b> | all the same"
+"""
+
+
+def test_mutants_by_patch(reported: Reported, tmp_path: Path) -> None:
+    (reported.mini.project / "patches" / "mutants.toml").write_text(MUTANTS)
+    reported.measure()
+    reported.run("report", "-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    html, told = (tmp_path / "r.html").read_text(), (tmp_path / "r.md").read_text()
+    strength = words(re.sub(r"<[^>]*>", " ", html.partition('id="strength"')[2]))
+    shown = strength.partition("Mutants that no suite notices")[2].partition("Benchmarks")[0]
+    # Of four that have run, one is noticed, one argued; the trial of an older suite is none.
+    assert shown.startswith(
+        " 1 of 3 mutants that compile and change something (1 do not) are noticed;"
+        " 4 of 9 were planted (seed 7). Not finished: 4 of the 5 mutants that were asked for have"
+        " run. Not counted, since the suite has changed after it ran on them: counting/i386."
+        " shown to mutants noticed lines not run counting/um 4 0 0 counting/um-smp 1 0 0"
+        " counting/x86_64 1 1 1 "
+    )
+    survive, _, argued = shown.partition("Mutants that are argued to change nothing")
+    places = [
+        survive.index(word) for word in ("2. lib: count right", "bound", "3. lib:", "no call")
+    ]
+    assert places == sorted(places)
+    diff = "diff @@ -1,5 +1,5 @@ # How many pages there are. -count() { +echo &lt;script&gt;"
+    assert f"ran on counting/um, counting/um-smp {diff}" in survive
+    assert "ran on counting/um; its line is not run on counting/x86_64" in survive
+    assert "negated" not in shown and "no lock" not in shown and "flag" not in survive
+    assert "2. lib: count right lib/count.sh:2: flag" in argued
+    assert "a &lt;b&gt;comment&lt;/b&gt; | all the same" in argued
+    assert "<script>document" not in html
+
+    assert "- mutants: 1 of 3 that compile and change something (1 do not) are noticed\n" in told
+    assert "- of 9 mutants 4 were planted\n- not finished: 4 of the 5 mutants that were" in told
+    assert "changed after it ran on them: `counting/i386`\n- `counting/um`: 0 of 4 mutants" in told
+    assert "- `counting/x86_64`: 1 of 1 mutants noticed, 1 in lines that are not run\n" in told
+    survive, _, argued = told.partition("### Mutants that are argued to change nothing")
+    first = "- `lib/count.sh:2: bound: count() {`: ran on counting/um, counting/um-smp"
+    diff = "  ```\n  @@ -1,5 +1,5 @@\n   # How many pages there are.\n  -count() {\n  +echo <"
+    assert f"`2. lib: count right`:\n\n{first}\n\n{diff}" in survive
+    assert "  a \\<b>comment\\</b> \\| all the same\n" in argued
+    assert "lib/count.sh:2: flag" not in survive
+
+
+def test_mutants_of_another_state_are_not_shown(reported: Reported) -> None:
+    reported.measure()
+    assert "no call" in reported.run("report", "--markdown", "-").out
+    reported.mini.make_series(*STEPS[:2])
+    assert "no call" not in reported.run("report", "--markdown", "-").out
+
+
+def test_a_hunk_of_a_mutant() -> None:
+    text = ["#include <a.h>", "int f(void)", "{", "a;", "b;", "c;", "d;", "e;", "f;", "}", ""]
+    fate = Fate("1. x", "a.c", 7, "no call", "d;", ";")
+    assert hunk(text, fate) == (
+        "@@ -4,7 +4,7 @@ int f(void)", " a;", " b;", " c;", "-d;", "+;", " e;", " f;", " }"
+    )  # fmt: skip
+    assert hunk(text[:1], replace(fate, number=1, line=text[0]))[0] == "@@ -1,1 +1,1 @@"
+    assert hunk(text, replace(fate, number=6)) == () == hunk(text, replace(fate, number=70))
+
+
 def test_figures_of_one_benchmark_are_kept_together(tmp_path: Path) -> None:
     span = {"base": "1", "tip": "2"}
     labels = ["base", "first", "last"]
@@ -213,7 +281,7 @@ def test_history_flakiness_strength_and_figures(reported: Reported, tmp_path: Pa
     page = Page((tmp_path / "r.html").read_text())
     text = words(" ".join(page.texts["section"]))
     assert "3 of 4 (75%) 1 not run" in text
-    assert "2 of 3 mutants that compile are noticed; 4 of 9 were planted (seed 7)" in text
+    assert "1 of 4 mutants that compile are noticed; 4 of 9 were planted (seed 7)" in text
     assert "31 (30.5 to 33)" in text
     rows = [words(row) for row in page.texts["tr"]]
     assert any(row.startswith("counting.counts counting/um base (kernel) 1 of 2") for row in rows)
