@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from memdesc_tool import report
-from memdesc_tool.baseline import BAD, Change, worst
+from memdesc_tool.baseline import Change, worst
 from memdesc_tool.blame import Finding, findings, with_hunks
+from memdesc_tool.cellexcerpt import excerpt_of
 from memdesc_tool.cells import Cell, Column, Regression
 from memdesc_tool.equivalent import Equivalent, argued
 from memdesc_tool.errors import ToolError
-from memdesc_tool.excerpt import Excerpt, read_excerpt
+from memdesc_tool.excerpt import Excerpt
 from memdesc_tool.fates import Fate, Fates, Key, hunk, read_fates
 from memdesc_tool.filling import Runner, plan
 from memdesc_tool.flakiness import Rate, rate_of
@@ -24,7 +25,7 @@ from memdesc_tool.measured import (
     span_inputs,
 )
 from memdesc_tool.requirements import Traced
-from memdesc_tool.results import Attempt, Outcome, Store, Verdict
+from memdesc_tool.results import Attempt, Store, Verdict
 from memdesc_tool.suitestate import states_of
 from memdesc_tool.timeline import State, timeline
 from memdesc_tool.workspace import Workspace
@@ -140,12 +141,6 @@ def _notable(cell: Cell) -> list[str]:
     return [*bad, *told]
 
 
-def went_wrong(cell: Cell) -> bool:
-    """Whether a cell's log has something to look for."""
-    changed = any(change in (*BAD, Change.FLAKY) for change in cell.changes.values())
-    return bool(cell.broken or cell.failing or cell.known or changed)
-
-
 @dataclass(frozen=True)
 class Gathering:
     """Where an overview is gathered from; root: the project, None for none."""
@@ -174,7 +169,7 @@ class Gathering:
             origin=origin,
             regression=regression,
             findings=with_hunks(findings(regression), self.workspace.scratch),
-            excerpts={key: _excerpt(cell) for key, cell in cells},
+            excerpts={key: excerpt_of(cell) for key, cell in cells},
             logs={key: self._log_name(told) for key, cell in cells if (told := cell.telling)},
             histories=tuple(self._histories(regression)),
             skipped=(
@@ -232,12 +227,3 @@ class Gathering:
         path = Path(attempt.log)
         root = self.workspace.cache.root
         return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-
-
-def _excerpt(cell: Cell) -> Excerpt:
-    told = cell.telling
-    if told is None:
-        return Excerpt(note="nothing is stored")
-    built = told.outcome not in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED)
-    console = built and not cell.column.suite.compiles
-    return read_excerpt(Path(told.log), bad=went_wrong(cell), console=console)

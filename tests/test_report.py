@@ -15,14 +15,16 @@ import pytest
 from junitparser import JUnitXml
 
 from memdesc_tool.cache import open_cache
-from memdesc_tool.cells import Strategy
+from memdesc_tool.cells import Column, Regression, Row, Strategy, cell_of
 from memdesc_tool.excerpt import CHARACTERS, HEAD_BYTES, TAIL_BYTES, TAIL_LINES, read_excerpt
 from memdesc_tool.fates import Fate, hunk
+from memdesc_tool.formats import OUT_CHARACTERS, junit
 from memdesc_tool.measured import Figure, keep_figures, read_figures
 from memdesc_tool.project import Project
 from memdesc_tool.reporttext import cell, code, fence, plain
 from memdesc_tool.requirements import read_requirements
-from memdesc_tool.results import key_of, open_store
+from memdesc_tool.results import Attempt, Outcome, Result, Verdict, key_of, open_store
+from memdesc_tool.suites import Suite
 from memdesc_tool.workspace import workspace_locks
 from tests.conftest import ROOT, Tool
 from tests.fakekbuild import make_kbuild, make_range
@@ -166,6 +168,44 @@ def test_junit(bad: Reported, tmp_path: Path) -> None:
     assert [suite.name for suite in suites][-1] == "3. lib: be short <b>& rude</b>: counting/um"
     assert suites[-1].failures == 2  # the case and the splat
     assert [case.name for case in suites[-1]][1] == f"counting.{HOSTILE_CASE}"
+
+
+def test_junit_has_times_and_logs(bad: Reported, tmp_path: Path) -> None:
+    bad.run("report", "--junit", tmp_path / "r.xml")
+    xml = JUnitXml.fromfile(str(tmp_path / "r.xml"))
+    suites = list(xml)
+    with open_store(bad.cache / "results.sqlite") as store:
+        runs = [run for one in store.inputs("kunit") for run in store.attempts(key_of(one))]
+    assert xml.time == pytest.approx(sum(run.seconds for run in runs), abs=0.01)
+    assert all(suite.time > 0 for suite in suites)
+    began = min(run.started for run in runs)
+    assert suites[0].timestamp == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began))
+    case, splat = (case for case in suites[-1] if case.is_failure)
+    assert case.system_out.startswith(f"failed: counting.{HOSTILE_CASE}\n")
+    assert splat.system_out.startswith("splat: ")
+    assert "Modules linked in: <script>" in splat.system_out
+    assert "\\x9b31m \\u202egnp.exe" in splat.system_out
+    assert not [one for suite in suites for one in suite if one.system_out and not one.is_failure]
+
+
+def test_times_of_junit() -> None:
+    """Of a run with one case, of one that was run twice, and of one that could not differ."""
+    column = Column(Suite("pages", Path(), "", "", ()), "um")
+
+    def attempt(*cases: str) -> Attempt:
+        results = tuple(Result(case, Verdict.PASSED) for case in cases)
+        return Attempt(Outcome.RAN, results, 86400.0, 2.5, "")
+
+    rows = tuple(Row(n, f"{n}. x", str(n) * 40) for n in range(3))
+    runs = ((attempt("a"),), (attempt("a", "b"), attempt("a", "b")), (attempt("a"),))
+    cells = {
+        (row.number, column.name): cell_of(row, column, run, (), (), inherited=row.number == 2)
+        for row, run in zip(rows, runs, strict=True)
+    }
+    suites = list(JUnitXml.fromstring(junit(Regression(rows, (column,), cells), {}).decode()))
+    assert [suite.time for suite in suites] == [2.5, 5.0, 0.0]
+    assert [[case.time for case in suite] for suite in suites] == [[2.5], [None, None], [0.0]]
+    assert [suite.timestamp for suite in suites] == ["1970-01-02T00:00:00"] * 2 + [None]
 
 
 def test_what_went_wrong_on_the_way_is_not_well(reported: Reported, tmp_path: Path) -> None:
@@ -465,8 +505,14 @@ def test_as_many_cases_as_a_test_can_print(reported: Reported, tmp_path: Path) -
         'echo "not ok 1 counting"\n'
     )
     reported.run("regress", "--ends")
-    ran = reported.run("report", "-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    files = ("-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md", "--junit", tmp_path / "x")
+    ran = reported.run("report", *files)
     assert ran.status == 1
+    outs = [case.system_out for suite in JUnitXml.fromfile(str(tmp_path / "x")) for case in suite
+            if case.is_failure]  # fmt: skip
+    assert len(outs) == count and outs[0] == "failed: counting.case1"
+    assert OUT_CHARACTERS - 5000 < sum(map(len, outs)) < OUT_CHARACTERS + 20 * count
+    assert outs[-1] == "(see the log)"
     assert (tmp_path / "r.html").stat().st_size < 1_000_000
     assert (tmp_path / "r.md").stat().st_size < 100_000
     assert f"{count - 300} more cases are left out" in (tmp_path / "r.html").read_text()

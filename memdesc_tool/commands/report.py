@@ -65,7 +65,7 @@ def report_command(click_context: click.Context, /, **kwargs: object) -> None:
     found = _gather(context, options)
     pages = [
         (options.markdown, reporttext.markdown(found).encode() if options.markdown else b""),
-        (options.junit, formats.junit(found.regression) if options.junit else b""),
+        (options.junit, formats.junit(found.regression, found.excerpts) if options.junit else b""),
     ]
     page = options.output or (None if options.markdown or options.junit else DEFAULT_PAGE)
     pages.append((page, reportpage.html(found).encode() if page else b""))
