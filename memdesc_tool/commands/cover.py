@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_op
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.cover import Cover, make_cover
-from memdesc_tool.evidence import read_evidence, what_was_tested
+from memdesc_tool.evidence import Tested, Untested, read_evidence, what_was_tested
 from memdesc_tool.figuretable import figures_text
 from memdesc_tool.measured import read_figures, span_inputs
 from memdesc_tool.prep import prerequisites
@@ -27,7 +28,7 @@ from memdesc_tool.revision import sent_span
 @click.pass_obj
 def cover_command(context: Context, /, range_diff: bool, **chosen: object) -> None:
     """Print the cover letter of SERIES: its cover.md.j2 with what the results store and the
-    tree know.
+    tree know. That of a branch is b4's, or its description.
     """
     options = SeriesOptions(**chosen)  # type: ignore[arg-type]
     with options.open(context) as found, open_store(context.cache.results) as store:
@@ -56,11 +57,18 @@ def cover_of(context: Context, chosen: Chosen, store: Store, *, range_diff: bool
     return make_cover(
         candidate.series,
         name,
-        covers.tested_text(tested, untested, len(candidate.steps) + 1),
+        _tested(chosen, tested, untested),
         _figures(chosen, store),
         covers.diffstat(candidate),
         compared,
     )
+
+
+def _tested(chosen: Chosen, tested: Sequence[Tested], untested: Sequence[Untested]) -> str:
+    """What ran; a cover letter that did not ask for it has nothing of no suites."""
+    if chosen.candidate.series.cover and not (tested or untested):
+        return ""
+    return covers.tested_text(tested, untested, len(chosen.candidate.steps) + 1)
 
 
 def _figures(chosen: Chosen, store: Store) -> str:
