@@ -203,16 +203,33 @@ def published_span(users: Git, branch: str, revision: int) -> tuple[str, str] | 
     return (users.commit(f"{tip}~{_length(users, tip)}"), tip) if tip else None
 
 
+def published_spans(users: Git, branch: str) -> dict[int, tuple[str, str]]:
+    """published_span() of every revision."""
+    names = users.run("for-each-ref", "--format=%(refname)", _record(branch, "*")).split()
+    numbers = (re.fullmatch(r"v(\d+)", name.rpartition("/")[2]) for name in names)
+    spans = {int(n[1]): published_span(users, branch, int(n[1])) for n in numbers if n}
+    return {number: span for number, span in spans.items() if span}
+
+
 def tagged_span(users: Git, branch: str, revision: int) -> tuple[str, str] | None:
     """(base, tip) of a revision of a prep branch that b4 has sent and tagged."""
+    return tagged_spans(users, branch).get(revision)
+
+
+def tagged_spans(users: Git, branch: str) -> dict[int, tuple[str, str]]:
+    """tagged_span() of every revision."""
     if not _tip(users, f"refs/heads/{branch}"):
-        return None
+        return {}
     try:
         info = B4(users.path, users_settings(users)).info(branch)
     except CommandError:
-        return None  # no prep branch
-    base, _, tip = info.get(f"series-v{revision}", "").partition(" ")[0].partition("..")
-    return (users.commit(base), users.commit(tip)) if tip else None
+        return {}  # no prep branch
+    found = {}
+    for key, value in info.items():
+        if number := re.fullmatch(r"series-v(\d+)", key):
+            base, _, tip = value.partition(" ")[0].partition("..")
+            found[int(number[1])] = users.commit(base), users.commit(tip)
+    return found
 
 
 def _begin(b4: B4, git: Git, branch: str, fork: str, old: str, revision: int) -> None:

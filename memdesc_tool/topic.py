@@ -51,6 +51,8 @@ def prep_topic(tree: Git, branch: str) -> Topic:
         info = B4(tree.path, users_settings(tree)).info(branch)
         base, revision = tree.commit(info["base-commit"]), int(info["revision"])
     except (CommandError, KeyError):
+        if TRACKING in tree.run("log", "-1", "--format=%B", f"refs/heads/{branch}"):
+            raise UserError(f"there is no commit on {branch} but b4's cover") from None
         raise UserError(
             f"{branch} is no prep branch of b4", "write the commits as BASE..TIP"
         ) from None
@@ -67,7 +69,10 @@ def range_topic(tree: Git, spelled: str) -> Topic:
         branch = tree.attempt("symbolic-ref", "--quiet", "--short", "HEAD")[1].strip()
     if tree.attempt("show-ref", "--verify", "--quiet", f"refs/heads/{branch}")[0]:
         branch = ""
-    return Topic(tree, spelled, tree.commit(base), tree.commit(tip or "HEAD"), branch)
+    topic = Topic(tree, spelled, tree.commit(base), tree.commit(tip or "HEAD"), branch)
+    if tree.attempt("merge-base", topic.base, topic.tip)[0]:
+        raise UserError(f"{base} and {tip or 'HEAD'} have no commit in common")
+    return topic
 
 
 def refuse_elsewhere(topic: Topic) -> None:
@@ -76,10 +81,9 @@ def refuse_elsewhere(topic: Topic) -> None:
     if tree.attempt("merge-base", "--is-ancestor", topic.base, topic.tip)[0] == 0:
         return
     base, _, tip = topic.spelled.partition("..")
-    status, fork, _ = tree.attempt("merge-base", topic.base, topic.tip)
+    fork = tree.run("merge-base", topic.base, topic.tip)
     raise UserError(
-        f"{tip or 'HEAD'} does not stand on {base}",
-        "they have no commit in common" if status else f"it does on {fork[:12]}..{tip}",
+        f"{tip or 'HEAD'} does not stand on {base}", f"it does on {fork[:12]}: {fork[:12]}..{tip}"
     )
 
 
@@ -91,9 +95,11 @@ def own_cover(topic: Topic) -> str:
             return _without_comments(message.partition(TRACKING)[0])
     if not topic.branch:
         return ""
-    key = f"branch.{topic.branch}.description"
-    text = topic.tree.attempt("config", "--get", key)[1].strip()
-    return _without_comments(text) if topic.revision else _with_subject(text, topic.name)
+    text, tracking = (
+        topic.tree.attempt("config", "--get", f"branch.{topic.branch}.{key}")[1].strip()
+        for key in ("description", "b4-tracking")
+    )
+    return _without_comments(text) if tracking else _with_subject(text, topic.name)
 
 
 def _without_comments(text: str) -> str:

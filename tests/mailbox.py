@@ -127,6 +127,15 @@ def run_b4(tree: GitTree, variables: dict[str, str], *args: str, **more: str) ->
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def show_info(tree: GitTree, variables: dict[str, str], branch: str = "b4/first") -> dict[str, str]:
+    """What b4 says of a branch."""
+    done = subprocess.run(
+        [B4, "--offline-mode", "prep", "--show-info", f"{branch}:_all"], text=True,
+        cwd=tree.path, env=without_git(variables), check=True, capture_output=True,
+    )  # fmt: skip
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+
 def begin_prep(tree: GitTree, variables: dict[str, str], cover: str = "") -> None:
     """Make b4/mine of the commits main..work; cover: "" for the one that b4 begins with."""
     run_b4(tree, variables, "prep", "--new", "mine", "--fork-point", "main")
@@ -134,5 +143,7 @@ def begin_prep(tree: GitTree, variables: dict[str, str], cover: str = "") -> Non
         file = Path(variables["HOME"]) / "cover"
         file.write_text(cover)
         run_b4(tree, variables, "prep", "--edit-cover", GIT_EDITOR=f"cp '{file}'")
-    tree.git("cherry-pick", "main..work")
+    # b4 renumbers no branch with commits of another committer than its owner.
+    subprocess.run(["git", "cherry-pick", "main..work"], cwd=tree.path, check=True,
+                   env=without_git(variables), capture_output=True)  # fmt: skip
     tree.git("checkout", "-q", "main")

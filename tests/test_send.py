@@ -20,6 +20,7 @@ from tests.mailbox import (
     home,
     make_long,
     run_b4,
+    show_info,
     smtp_sink,
     without_git,
 )
@@ -114,15 +115,6 @@ def test_a_long_series_reflected_over_smtp(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert minitree.git("rev-parse", "received^{tree}") == minitree.git("rev-parse", "long^{tree}")
-
-
-def show_info(tree: GitTree, variables: dict[str, str]) -> dict[str, str]:
-    """What b4 says of b4/first."""
-    done = subprocess.run(
-        [B4, "--offline-mode", "prep", "--show-info", "b4/first:_all"], text=True,
-        cwd=tree.path, env=without_git(variables), check=True, capture_output=True,
-    )  # fmt: skip
-    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
 
 
 def test_the_branch_is_b4s_own_and_is_brought_up_to_date(

@@ -12,14 +12,17 @@ import click
 
 from memdesc_tool import candidate as candidates
 from memdesc_tool.apply import apply_stack
+from memdesc_tool.branchrevision import read_sendings, sent_of
 from memdesc_tool.candidate import Candidate
 from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.commands.completion import complete_series
+from memdesc_tool.console import Progress
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
 from memdesc_tool.project import Project, around, find_project
 from memdesc_tool.readsuite import find_suite
+from memdesc_tool.revision import Sent, sent_span
 from memdesc_tool.series import Entry, Series, Stack, read_description
 from memdesc_tool.suites import Suite, tree_suite
 from memdesc_tool.topic import Topic, own_cover, prep_topic, range_topic, refuse_elsewhere
@@ -67,6 +70,20 @@ def series_options(command: AnyCommand) -> AnyCommand:
     return command
 
 
+def sent_options(command: AnyCommand) -> AnyCommand:
+    """--mbox and --name: where it is known what was sent."""
+    command = click.option(
+        "--name", "prep_name", metavar="NAME", help="It was sent from b4/NAME [SERIES]."
+    )(command)
+    return click.option(
+        "--mbox",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="The thread of the last revision (b4 mbox MESSAGE-ID): what was sent, and the"
+        " replies.",
+    )(command)
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What the options of a command name, ready to work on; before: the patches that the
@@ -80,6 +97,20 @@ class Chosen:
     project: Project | None
     before: tuple[Entry, ...] = ()
     topic: Topic | None = None
+
+    def last_sent(
+        self, progress: Progress, prep_name: str | None = None, mbox: Path | None = None
+    ) -> Sent | None:
+        """The last revision that was sent; None where none is known. prep_name, mbox: as
+        sent_options() has them, for a topic. Raises UserError, FailedError.
+        """
+        if self.topic:
+            sendings = read_sendings(self.workspace.scratch, self.topic, prep_name, mbox)
+            return sent_of(self.workspace, sendings.last, progress) if sendings.every else None
+        if given := "name" if prep_name else "mbox" if mbox else "":
+            raise UserError(f"--{given} needs --branch", "series reroll keeps what was sent")
+        base, series = self.base.commit, self.candidate.series
+        return sent_span(self.workspace, base, self.before, series, progress)
 
 
 @dataclass(frozen=True)
