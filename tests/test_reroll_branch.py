@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import GitTree, Tool, numbers
-from tests.mailbox import MAIL, NAME, begin_prep, give_identity, home, run_b4, show_info, smtp_sink
+from tests.mailbox import (
+    MAIL,
+    NAME,
+    begin_prep,
+    describe,
+    give_identity,
+    home,
+    run_b4,
+    show_info,
+    smtp_sink,
+)
 from tests.test_reroll import JANE, answer
 
 COVER = "words instead of figures\n\nFigures are short.\n\nTo: linux-mm@example.org\n"
@@ -198,6 +208,34 @@ def test_a_prep_branch_that_was_sent_without_b4_is_renumbered(
     ran = tool("send", "--branch", "b4/mine-v2", "--tree", mine.path, "-o", out, **variables)
     assert ran.status == 0, ran.err
     assert "Subject: [PATCH v2 0/2] words" in min(out.glob("*.eml")).read_text()
+
+
+def test_a_branch_that_send_has_made_and_its_owner_has_changed(
+    tool: Tool, mine: GitTree, project: Path, tmp_path: Path
+) -> None:
+    """What was sent is what the last send has left, not what the branch is by now."""
+    variables = home(tmp_path / "home")
+    describe(project)
+    ran = tool("send", "first", "--tree", mine.path, "--project", project, "--name", "mine",
+               **variables)  # fmt: skip
+    assert ran.status == 0, ran.err
+    mine.git("checkout", "-q", "b4/mine")
+    (mine.path / "a.txt").write_text(numbers((3, "line three"), (20, "line XX")))
+    mine.git("commit", "-q", "-a", "--amend", "-m", f"{TWO}\n\nText.\n\nReviewed-by: {JANE}")
+    before = mine.state()
+    args = ("--branch", "b4/mine", "--tree", mine.path)
+    ran = tool("series", "diff", *args, **variables)
+    assert ran.status == 0 and re.search(r"^2:  \w+ ! 2: ", ran.out, re.MULTILINE), ran.out
+    assert mine.state() == before
+    ran = tool("series", "reroll", *args, "--new-branch", "b4/next", **variables)
+    assert ran.status == 0, ran.err
+    after = mine.state()
+    changed = {key for key in before if before[key] != after[key] and "git/objects" not in key}
+    assert changed == {"refs", "git/refs/heads/b4", "git/logs/refs/heads/b4"}
+    assert "branch b4/next is b4/mine at v2; v1 is what the last send to b4/mine has" in ran.out
+    assert f"dropped  Reviewed-by: {JANE}  (the patch has changed since v1)" in ran.out
+    assert message(mine, "b4/next") == f"{TWO}\n\nText."
+    assert show_info(mine, variables, "b4/next")["revision"] == "2"
 
 
 @pytest.mark.parametrize("command", ["reroll", "diff"])
