@@ -209,11 +209,7 @@ def make_branch(
     exists, the name is bad or the user has no identity.
     """
     users = Git(tree)
-    if users.attempt("check-ref-format", "--branch", name)[0] or name.startswith("-"):
-        raise UserError(f"{name} is no valid branch name")
-    ref = f"refs/heads/{name}"
-    if users.attempt("show-ref", "--verify", "--quiet", ref)[0] == 0:
-        raise UserError(f"branch {name} exists already in {tree}", "choose another --branch")
+    ref = new_branch_ref(users, name, "--branch")
     scratch = workspace.scratch
     messages = [scratch.run("log", "-1", "--format=%B", commit) for commit in commits]
     wanted = {subject for message in messages for subject in fixes.unresolved(message)}
@@ -224,6 +220,19 @@ def make_branch(
         tip = maker.recommit(commit, message, tip)
     hand_over(scratch, users, base, tip, ref, maker.committer)
     return Branch(tip, tuple(sorted(wanted - set(known))))
+
+
+def new_branch_ref(users: Git, name: str, option: str) -> str:
+    """The reference of a branch that is still to be made in a repository of the user's.
+
+    option: where the name was given. Raises UserError where it is bad or taken.
+    """
+    if users.attempt("check-ref-format", "--branch", name)[0] or name.startswith("-"):
+        raise UserError(f"{name} is no valid branch name")
+    ref = f"refs/heads/{name}"
+    if users.attempt("show-ref", "--verify", "--quiet", ref)[0] == 0:
+        raise UserError(f"branch {name} exists already in {users.path}", f"choose another {option}")
+    return ref
 
 
 def hand_over(

@@ -2,6 +2,7 @@
 
 A stored result is taken before anything is built, a kernel that is built is not built again
 for another run, and one that is the same, bit for bit, as one that ran has that one's results.
+An option that comes or goes on the way is left out where the kernel does not define it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from memdesc_tool.build import Build
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import FailedError, InfraError, UserError
 from memdesc_tool.history import History
+from memdesc_tool.kunit import KunitRequest
 from memdesc_tool.kunitrun import KunitRunner
 from memdesc_tool.overlay import overlaid_before, overlay
 from memdesc_tool.posterior import Numbers
@@ -62,7 +64,7 @@ class KernelPredicate:
     jobs: int | None = None
     sought: str = ""
     failing: tuple[str, ...] = ()
-    _built: tuple[str, Build] | None = None
+    _built: tuple[str, Build, bool] | None = None
     _images: dict[str, str] = field(default_factory=dict)
     _of_commit: dict[str, str] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
@@ -76,12 +78,11 @@ class KernelPredicate:
             tree = self._tree(commit)
         except FailedError as error:
             return Tested(Verdict.SKIP, error.message)
-        inputs = self._runner.inputs(self.column, tree)
-        attempts = () if self.rerun else self.store.attempts(key_of(inputs))
+        attempts = () if self.rerun else self._stored(tree)
         if number < len(attempts):
             return self._judge(attempts[number], end, stored=True)
-        with self.workspace.cache.lock(f"job-{key_of(inputs)[:2]}"):
-            attempt = self._run(commit, tree, inputs, label)
+        with self.workspace.cache.lock(f"job-{key_of(self._inputs(tree))[:2]}"):
+            attempt = self._run(commit, tree, label)
         self._logs[commit, number] = Path(attempt.log)
         if end:
             self._used |= usedfiles.of_build(self._build_dir(), self.workspace.source)
@@ -100,15 +101,14 @@ class KernelPredicate:
             trees = overlaid_before(self.workspace, trees, self.column.suite)
         found = {}
         for commit, tree in trees.items():
-            attempts = self.store.attempts(key_of(self._runner.inputs(self.column, tree)))
-            if attempts:
+            if attempts := self._stored(tree):
                 found[commit] = [self._judge(attempt, "", stored=True) for attempt in attempts]
         return found
 
     def evidence(self, commit: str, number: int) -> Path | None:
         if self.rerun or (commit, number) in self._logs:
             return self._logs.get((commit, number))
-        attempts = self.store.attempts(key_of(self._runner.inputs(self.column, self._tree(commit))))
+        attempts = self._stored(self._tree(commit))
         return Path(attempts[number].log) if number < len(attempts) else None
 
     def weights(self, history: History) -> Numbers | None:
@@ -132,9 +132,40 @@ class KernelPredicate:
     def _build_dir(self) -> Path:
         return self._runner.request(self.column, self.workspace.source, Path()).build_dir
 
-    def _run(self, commit: str, tree: str, inputs: Mapping[str, str], label: str) -> Attempt:
-        cache, key = self.workspace.cache, key_of(inputs)
-        logs = cache.logs / key[:16] / f"bisect-{len(self.store.attempts(key))}"
+    def _inputs(self, tree: str, *, strict: bool = True) -> Mapping[str, str]:
+        """What a tree's results are stored by; not strict: some options may be left out."""
+        inputs = self._runner.inputs(self.column, tree)
+        return inputs if strict else {**inputs, "options": "as far as they are defined"}
+
+    def _key(self, tree: str) -> str:
+        """By what the results of a tree are stored that count here.
+
+        Those of a kernel with every option; else those of one that was tried without some.
+        """
+        strict = key_of(self._inputs(tree))
+        attempts = self.store.attempts(strict)
+        if attempts and attempts[-1].outcome is not Outcome.CONFIG_FAILED:
+            return strict
+        return key_of(self._inputs(tree, strict=False))
+
+    def _stored(self, tree: str) -> tuple[Attempt, ...]:
+        return self.store.attempts(self._key(tree))
+
+    def _build(self, request: KunitRequest, commit: str, label: str) -> tuple[Build, bool]:
+        """Build a commit; without the options that it does not define, and False then."""
+        cache = self.workspace.cache
+        build = kunit.build_kernel(request, cache, self.progress, label)
+        lacking = build.config.missing
+        if not lacking or not all(missing.unknown for missing in lacking):
+            return build, build.config.ok
+        names = [missing.option.name for missing in lacking]
+        self.progress.note(f"{commit[:12]} does not define {_few(names)}: built without")
+        request = replace(request, fragment=request.fragment.without(names))
+        return kunit.build_kernel(request, cache, self.progress, label), False
+
+    def _run(self, commit: str, tree: str, label: str) -> Attempt:
+        cache = self.workspace.cache
+        logs = cache.logs / key_of(self._inputs(tree))[:16] / f"bisect-{len(self._stored(tree))}"
         source = self.workspace.source
         request = self._runner.request(self.column, source, logs)
         started, same = time.time(), None
@@ -142,9 +173,8 @@ class KernelPredicate:
             if self._built is None or self._built[0] != tree:
                 self._built = None
                 self.workspace.checkout(tree)
-                build = kunit.build_kernel(request, cache, self.progress, label)
-                self._built = (tree, build)
-            build = self._built[1]
+                self._built = (tree, *self._build(request, commit, label))
+            _, build, strict = self._built
             if build.image is None:
                 attempt = kunitrun.attempt_of(kunit.not_built(build), started)
             elif (same := self._same_as(commit, build.image)) is not None:
@@ -157,10 +187,11 @@ class KernelPredicate:
                         f"its output: {result.boot.log if result.boot else logs}",
                     )
                 attempt = kunitrun.attempt_of(result, started)
-        first = not self.store.attempts(key)
+        inputs = self._inputs(tree, strict=strict)
+        first = not self.store.attempts(key_of(inputs))
         self.store.add(inputs, attempt)
         if same and first:
-            self.store.mark_inherited(key, same)
+            self.store.mark_inherited(key_of(inputs), same)
         return attempt
 
     def _same_as(self, commit: str, image: Path) -> str | None:
@@ -171,7 +202,7 @@ class KernelPredicate:
         other = self._images.setdefault(digest, commit)
         if other == commit or not first:
             return None
-        key = key_of(self._runner.inputs(self.column, self._tree(other)))
+        key = self._key(self._tree(other))
         if not self.store.attempts(key):
             return None
         self.progress.note(f"{commit[:12]} gives the same kernel as {other[:12]}: not run")

@@ -37,17 +37,22 @@ def refuse_foreign(target: Path, source: Path) -> None:
 def write_carried(target: Path, files: Mapping[str, bytes]) -> None:
     """Replace the directory target, all or nothing. Raises UserError where it cannot be written.
 
-    files: name -> content. The caller has asked refuse_foreign().
+    files: name -> content. The caller has asked refuse_foreign(). After a kill the old files
+    are there, the new ones or none; what else it left beside target the next call removes.
     """
     sums = {name: _digest(data) for name, data in files.items()}
     listed = "".join(f"{value}  {name}\n" for name, value in sums.items())
-    new = target.with_name(f".{target.name}.new")
+    new = target.with_name(f".{target.name}.memdesc-tool-new")
+    old = target.with_name(f".{target.name}.memdesc-tool-old")
     try:
-        shutil.rmtree(new, ignore_errors=True)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
         for name, data in {**files, LIST: listed.encode()}.items():
             write_atomic(new / name, data)
-        shutil.rmtree(target, ignore_errors=True)
+        if target.is_dir():
+            target.rename(old)
         new.replace(target)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from None
 

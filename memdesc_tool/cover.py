@@ -1,5 +1,7 @@
 """The cover letter: a template of the series' own, filled in with what is known.
 
+A branch that keeps a cover letter has no template: what is known stands below its text.
+
 patches/<series>/cover.md.j2 has the words `series`, `base`, `tested`, `figures` (what a
 benchmark came to, "" for none), `changes` and `diffstat`. What is permanent stands above the
 first line of ---; what changed since earlier revisions is put below it, since mm folds the text
@@ -8,6 +10,7 @@ above into the first patch.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ TEMPLATE = "cover.md.j2"
 WIDTH = 72
 NAMED = 5
 """How many skipped cases of a suite are named."""
+_TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: \S")
 
 
 @dataclass(frozen=True)
@@ -49,30 +53,55 @@ def make_cover(
 
     Raises UserError where there is no template, or what it gives has no subject.
     """
+    changes = changes_text(series)
+    if series.cover:
+        text = _with_known(series.cover, tested, figures)
+    else:
+        text = _rendered(series, base=base, tested=tested, figures=figures, changes=changes,
+                         diffstat=diffstat)  # fmt: skip
+    subject, _, body = text.partition("\n")
+    above, _, below = body.strip().partition("\n---\n")
+    parts = [below.strip(), "" if changes and changes in text else changes, range_diff]
+    return Cover(subject.strip(), above.strip(), "\n\n".join(part for part in parts if part))
+
+
+def _rendered(series: Series, **words: str) -> str:
     if not (series.directory / TEMPLATE).is_file():
         raise UserError(
-            f"{series.directory} has no {TEMPLATE}", "a series is sent with a cover letter"
+            f"{series.directory} has no {TEMPLATE}",
+            "a series is sent with a cover letter; a branch: git branch --edit-description",
         )
-    changes = changes_text(series)
-    text = render(series.directory, TEMPLATE, series=series, base=base, tested=tested,
-                  figures=figures, changes=changes, diffstat=diffstat).strip()  # fmt: skip
+    text = render(series.directory, TEMPLATE, series=series, **words).strip()
     subject, _, body = text.partition("\n")
     if not subject.strip() or not body.startswith("\n"):
         raise UserError(
             f"{series.directory / TEMPLATE}: not a cover letter",
             "it needs a subject, an empty line and a text",
         )
-    above, _, below = body.strip().partition("\n---\n")
-    parts = [below.strip(), "" if changes and changes in text else changes, range_diff]
-    return Cover(subject.strip(), above.strip(), "\n\n".join(part for part in parts if part))
+    return text
+
+
+def _with_known(text: str, tested: str, figures: str) -> str:
+    """A cover letter with what is known at the end of its permanent text, above trailers."""
+    above, separator, below = text.partition("\n---\n")
+    paragraphs = above.strip().split("\n\n")
+    signed = [paragraphs.pop()] if len(paragraphs) > 1 and _is_signed(paragraphs[-1]) else []
+    known = [part for part in (tested, figures) if part]
+    return "\n\n".join((*paragraphs, *known, *signed)) + separator + below
+
+
+def _is_signed(paragraph: str) -> bool:
+    return all(_TRAILER.match(line) for line in paragraph.splitlines())
 
 
 def check_cover(series: Series) -> tuple[Finding, ...]:
-    """What of the template of a cover letter is still to be written; it may have none. A note: a
-    series begins like that. refuse_unfinished() keeps it from being sent.
+    """What of a cover letter is still to be written; there may be none. A note: a series
+    begins like that. refuse_unfinished() keeps it from being sent.
     """
     path = series.directory / TEMPLATE
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = series.cover
+    if not text and path.is_file():
+        text = path.read_text(encoding="utf-8", errors="replace")
     return tuple(
         Finding("cover", Severity.NOTE, f"is to be written: {match[0].strip()}")
         for match in EDITME.finditer(f"{series.title}\n{text}")

@@ -151,6 +151,21 @@ def by_patch(
     return tuple(_of_patch(rows[number], coverage) for number in sorted(rows))
 
 
+def not_run(
+    added: Iterable[AddedLine], coverage: Mapping[str, FileCoverage]
+) -> dict[str, set[int]]:
+    """The lines of C files, by file, that have code which was counted and not run.
+
+    Not those of headers: there may be more of their code in objects that do not count.
+    """
+    found: dict[str, set[int]] = {}
+    for line in added:
+        counts = coverage[line.file].lines if line.file in coverage else {}
+        if line.file.endswith(".c") and counts.get(line.number) == 0:
+            found.setdefault(line.file, set()).add(line.number)
+    return found
+
+
 def _of_patch(lines: Sequence[AddedLine], coverage: Mapping[str, FileCoverage]) -> PatchCoverage:
     missed = tuple(line for line in lines if not coverage[line.file].lines[line.number])
     branches = [

@@ -11,10 +11,11 @@ reason = "..."
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from memdesc_tool.mutate import Mutant
+from memdesc_tool.fates import Fate, Fates
 from memdesc_tool.tomlfile import read_toml
 
 MUTANTS_FILE = "mutants.toml"
@@ -35,14 +36,23 @@ class Equivalent:
     reason: str
     after: str = ""
 
-    def covers(self, mutant: Mutant) -> bool:
+    def covers(self, fate: Fate) -> bool:
         """Whether it is about this mutant."""
         return (
-            mutant.line.file == self.file
-            and mutant.line.text.strip() == self.line
-            and mutant.text.strip() == self.became
-            and self.after in ("", mutant.before)
+            fate.file == self.file
+            and fate.line.strip() == self.line
+            and fate.became.strip() == self.became
+            and self.after in ("", fate.before)
         )
+
+
+def argued(fates: Fates, listed: Sequence[Equivalent]) -> Fates:
+    """The fates with the arguments of those that are listed."""
+
+    def reason(fate: Fate) -> str:
+        return next((one.reason.strip() for one in listed if one.covers(fate)), "")
+
+    return replace(fates, every=tuple(replace(one, argued=reason(one)) for one in fates.every))
 
 
 def read_equivalents(directory: Path) -> tuple[Equivalent, ...]:

@@ -6,8 +6,8 @@ Of a log only its ends are read, HEAD_BYTES and TAIL_BYTES at most; what was lef
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from memdesc_tool import consolelog
 from memdesc_tool.errors import UserError, one_line
 from memdesc_tool.files import read_ends
 from memdesc_tool.logline import LineReader, text
-from memdesc_tool.problems import problems
+from memdesc_tool.problems import problems, problems_by_case
 
 HEAD_BYTES, TAIL_BYTES = 1_000_000, 2_000_000
 """What is read of a log."""
@@ -27,6 +27,8 @@ QUIET_LINES = 12
 """The same where nothing did."""
 CHARACTERS = 400
 """Of a line."""
+CASES, CASE_LINES = 100, 40
+"""Cases that have lines of their own, and how many each."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Excerpt:
     """What is shown of a log.
 
     problems: failures and splats, with the lines that explain each; end: its last lines; note:
-    what was left out, or why there is nothing; all without control characters.
+    what was left out, or why there is nothing; cases: of the first CASES that failed, by name, the
+    lines that explain it; all without control characters.
     """
 
     problems: tuple[str, ...] = ()
     end: tuple[str, ...] = ()
     note: str = ""
+    cases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_excerpt(path: Path, *, bad: bool, console: bool = True) -> Excerpt:
@@ -55,12 +59,15 @@ def read_excerpt(path: Path, *, bad: bool, console: bool = True) -> Excerpt:
     except UserError as error:
         return Excerpt(note=error.message.removeprefix(f"{path}: "))
     found: tuple[str, ...] = ()
+    cases: dict[str, tuple[str, ...]] = {}
     notes = []
     if size > len(head) + len(tail):
         notes.append(f"of {size:,} bytes the first {len(head):,} and the last {len(tail):,} are"
                      " looked at")  # fmt: skip
     if bad and console:
         report = consolelog.read(io.BytesIO(head + b"\n" + tail if tail else head))
+        for name, said in islice(problems_by_case(report), CASES):
+            cases[name] = tuple(shortened(line) for line in said[:CASE_LINES])
         lines = problems(report)
         found = tuple(shortened(line) for line in islice(lines, PROBLEM_LINES))
         if next(lines, None) is not None:
@@ -68,7 +75,7 @@ def read_excerpt(path: Path, *, bad: bool, console: bool = True) -> Excerpt:
     every, end = _last(tail or head, TAIL_LINES if bad else QUIET_LINES)
     if every > len(end) or tail:
         notes.append(f"of the log the last {len(end)} lines are shown")
-    return Excerpt(found, end, "; ".join(notes))
+    return Excerpt(found, end, "; ".join(notes), cases)
 
 
 def shortened(line: str) -> str:

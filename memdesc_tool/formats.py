@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -11,41 +12,86 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from memdesc_tool.baseline import BAD, RUN, WARNING, worst
 from memdesc_tool.blame import Finding
 from memdesc_tool.cells import Cell, Regression
+from memdesc_tool.excerpt import Excerpt
 from memdesc_tool.flakiness import rate_of
 from memdesc_tool.junit import xml_text
 from memdesc_tool.results import Verdict
 
 GITHUB, GITLAB = "github", "gitlab"
 ANNOTATIONS = (GITHUB, GITLAB)
+OUT_CHARACTERS = 2_000_000
+"""Of logs, in one file."""
 
 
-def junit(found: Regression) -> bytes:
+def junit(found: Regression, excerpts: Mapping[tuple[int, str], Excerpt]) -> bytes:
     """A suite for every cell, named by patch and column. Failures are what the verdict holds
     against the series: what a patch made fail, skip or vanish, and what fails after the last.
     What fails otherwise (on the base, until its fix; known to; by chance) is skipped, with the
     reason; a column that could not be walked to its end has an error.
+
+    A suite has the seconds of its runs, and the moment when the first began; none where nothing
+    was run since nothing could differ. No store has those of a case: one that is alone in its
+    run took as long as that. A failure has the part of the log that is about it as system-out,
+    else the end of the log, OUT_CHARACTERS in all.
+
+    excerpts: by row number and column name.
     """
     xml = JUnitXml()
     at_tip = {(cell.column.name, case) for cell, case in found.failing_at_tip}
+    times: list[tuple[TestSuite, float]] = []
+    room = OUT_CHARACTERS
     for row in found.rows:
         for cell in found.of_row(row):
             suite = TestSuite(xml_text(f"{row.label}: {cell.column.name}"))
             last = at_tip if row is found.rows[-1] else set()
             names = dict.fromkeys((*cell.cases, *cell.changes))
-            suite.add_testcases(
-                [_case(cell, name, (cell.column.name, name) in last) for name in names]
-            )
+            cases = [_case(cell, name, (cell.column.name, name) in last) for name in names]
+            excerpt = excerpts.get((row.number, cell.column.name), Excerpt())
+            for name, case in zip(names, cases, strict=True):
+                if case.is_failure:
+                    out = _out(excerpt, name)[:room]
+                    room -= len(out)
+                    case.system_out = out or "(see the log)"
+            if len(cases) == 1:
+                cases[0].time = _seconds(cell)
+            suite.add_testcases(cases)
+            if cell.attempts and not cell.inherited:
+                suite.timestamp = _timestamp(cell)
             xml.add_testsuite(suite)
+            times.append((suite, _seconds(cell)))
     for one in found.troubles:
         suite = TestSuite(xml_text(f"{one.row.label}: {one.column.name}"))
         case = TestCase(RUN, xml_text(one.column.name))
         case.result = [Error(xml_text(one.message), "not run")]
+        case.system_out = xml_text(one.hint)
         suite.add_testcases([case])
         xml.add_testsuite(suite)
     plain: Any = xml  # junitparser has no types
     plain.update_statistics()
+    for suite, seconds in times:  # not the sum over the cases
+        suite.time = seconds
+    plain.time = round(sum(seconds for _, seconds in times), 3)
     written: bytes = plain.tostring()
     return written
+
+
+def _seconds(cell: Cell) -> float:
+    """What the runs of a cell took."""
+    return 0.0 if cell.inherited else round(sum(one.seconds for one in cell.attempts), 3)
+
+
+def _timestamp(cell: Cell) -> str:
+    """When the first of its runs began, as JUnit's ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(cell.attempts[0].started))
+
+
+def _out(excerpt: Excerpt, name: str) -> str:
+    """What the log says of a case."""
+    lines = excerpt.cases.get(name)
+    if lines is None:
+        lines = (*excerpt.problems, *excerpt.end) if name == RUN else excerpt.end
+        lines = (*lines, f"[{excerpt.note}]") if excerpt.note else lines
+    return xml_text("\n".join(lines))
 
 
 def _case(cell: Cell, name: str, failing: bool) -> TestCase:

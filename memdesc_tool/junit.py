@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from memdesc_tool.cases import Case, Status
 from memdesc_tool.consolelog import ConsoleReport
+from memdesc_tool.excerpt import shortened
 from memdesc_tool.splat import Splat
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_PLAIN = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\u200d\u2010-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd"
+    "\U00010000-\U0010ffff]"
+)
+"""What XML 1.0 cannot hold, control characters, and what turns the direction of text."""
 _ROOT = "(results)"
+EXCERPT = 200
+"""Lines of what a log says of a failure."""
 
 
-def junit(report: ConsoleReport) -> bytes:
-    """report as JUnit XML.
+def junit(report: ConsoleReport, seconds: float | None = None) -> bytes:
+    """report as JUnit XML; seconds: what the run took, where that is known.
 
     A suite is a `testsuite` named by its path, a case a `testcase` with the name of the log;
-    a splat that nothing allows is an error in the suite "splats".
+    a splat that nothing allows is an error in the suite "splats". What a failure or a splat says
+    is that of the log, EXCERPT lines at most. A log has no time of a case or a suite: seconds are
+    those of all suites together.
     """
     suites: dict[str, list[TestCase]] = {}
     for case in report.document.cases:
@@ -28,7 +38,7 @@ def junit(report: ConsoleReport) -> bytes:
     if report.document.bailed_out and not report.document.failures:
         suites.setdefault(_ROOT, []).append(_error("Bail out!", "", "bailed out", ""))
     for splat in report.splats:
-        words = "\n".join(splat.text)
+        words = _bounded(splat.text)
         suites.setdefault("splats", []).append(
             _error(splat.title, splat.case, splat.kind.value, words)
         )
@@ -39,6 +49,8 @@ def junit(report: ConsoleReport) -> bytes:
         xml.add_testsuite(suite)
     plain: Any = xml  # junitparser has no types
     plain.update_statistics()
+    if seconds is not None:
+        plain.time = round(seconds, 3)
     written: bytes = plain.tostring()
     return written
 
@@ -77,13 +89,21 @@ def as_json(report: ConsoleReport) -> bytes:
 
 
 def xml_text(words: str) -> str:
-    """words with what XML 1.0 cannot hold written as \\xNN or \\uNNNN."""
-    return _NOT_XML.sub(
+    """words with what XML 1.0 cannot hold, or a terminal obeys, written as \\xNN or \\uNNNN."""
+    return _NOT_PLAIN.sub(
         lambda found: (
             f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}"
         ),
         words,
     )
+
+
+def _bounded(lines: Sequence[str]) -> str:
+    """Lines of a log as text of an element."""
+    shown = [shortened(line) for line in lines[:EXCERPT]]
+    if len(lines) > EXCERPT:
+        shown.append(f"[{len(lines) - EXCERPT} lines more in the log]")
+    return xml_text("\n".join(shown))
 
 
 def _case(case: Case) -> TestCase:
@@ -101,7 +121,7 @@ def _case(case: Case) -> TestCase:
         result = Skipped(message, "xfail")
     if result is not None:
         if case.diagnostics:
-            result.text = xml_text("\n".join(case.diagnostics))
+            result.text = _bounded(case.diagnostics)
         one.result = [result]
     return one
 
@@ -109,7 +129,7 @@ def _case(case: Case) -> TestCase:
 def _error(name: str, classname: str, kind: str, words: str) -> TestCase:
     one = TestCase(xml_text(name), classname=xml_text(classname or "kernel"))
     error: Any = Error(xml_text(name), kind)
-    error.text = xml_text(words)
+    error.text = words
     one.result = [error]
     return one
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,10 @@ class Fragment:
         for other in others:
             merged.update({option.name: option for option in other.options})
         return Fragment(tuple(merged.values()))
+
+    def without(self, names: Container[str]) -> Fragment:
+        """This fragment without the options of these names."""
+        return Fragment(tuple(option for option in self.options if option.name not in names))
 
     def conflicts(self, other: Fragment) -> list[tuple[Option, Option]]:
         """The options that both have with different values: (ours, theirs)."""
@@ -145,12 +149,14 @@ class Missing:
     """An option that the final .config does not have as asked.
 
     value is what the .config has instead ("n" also where the option is not in it at all);
-    reasons are sentences for people, empty until kconfig_why.explain() fills them.
+    reasons are sentences for people, and unknown says that the kernel defines no such option
+    for the arch: empty and False until kconfig_why.explain() fills them in.
     """
 
     option: Option
     value: str
     reasons: tuple[str, ...] = ()
+    unknown: bool = False
 
     def __str__(self) -> str:
         why = f": {'; '.join(self.reasons)}" if self.reasons else ""

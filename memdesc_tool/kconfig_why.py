@@ -22,7 +22,11 @@ def explain(missing: list[Missing], source: Path, make_arch: str, dotconfig: str
     tree = KconfigTree(source, make_arch)
     config = values(dotconfig)
     return [
-        replace(item, reasons=tuple(dict.fromkeys(_reasons(item, tree, config))))
+        replace(
+            item,
+            reasons=tuple(dict.fromkeys(_reasons(item, tree, config))),
+            unknown=not tree.named(item.option.name),
+        )
         for item in missing
     ]
 

@@ -1,6 +1,6 @@
 """Figures about a series that are no test's verdict, as the store keeps them.
 
-Coverage and mutants come from `regress --coverage` and `--mutate`, figures from benchmarks. All
+Coverage comes from `regress --coverage`, figures from benchmarks; mutants have fates.py. All
 belong to a span: the trees of the base and of the last patch, which say all about a series but
 its messages. A later measurement of the same span replaces the earlier one. The place of a state is
 what it was called when a suite ran on it: patch and revision of a series.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from memdesc_tool.cells import Row
 from memdesc_tool.results import Store
 from memdesc_tool.workspace import Workspace
 
-COVERAGE, MUTANTS, BENCH, PLACE = "coverage", "mutants", "bench", "place"
+COVERAGE, IDLE, BENCH, PLACE = "coverage", "idle", "bench", "place"
 THRESHOLD = 0.02
 """By what share a path may become slower, unless somebody says otherwise."""
 
@@ -35,30 +35,6 @@ class PatchShare:
     lines: tuple[int, int]
     branches: tuple[int, int]
     missed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Survivor:
-    """A mistake that no suite notices: its patch, what it is, what the line became."""
-
-    patch: str
-    label: str
-    became: str
-
-
-@dataclass(frozen=True)
-class Mutants:
-    """A run of `--mutate`: of how many mutants how many were planted, compiled, noticed; argued:
-    of those planted, how many change nothing, as people say. These are not counted as built.
-    """
-
-    total: int
-    planted: int
-    built: int
-    noticed: int
-    seed: int
-    survivors: tuple[Survivor, ...]
-    argued: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +62,11 @@ def span_inputs(workspace: Workspace, rows: Sequence[Row]) -> dict[str, str]:
     return {"base": tree(rows[0].commit), "tip": tree(rows[-1].commit)}
 
 
+def cell_inputs(span: Mapping[str, str], column: str, state: str) -> dict[str, str]:
+    """What stands for a column on a span; state: of its suite (suitestate.py)."""
+    return {**span, "column": column, "suite": state}
+
+
 def keep_coverage(
     store: Store, span: Mapping[str, str], taken: float, patches: Sequence[PatchShare]
 ) -> None:
@@ -93,9 +74,14 @@ def keep_coverage(
     _keep(store, COVERAGE, span, taken, [asdict(one) for one in patches])
 
 
-def keep_mutants(store: Store, span: Mapping[str, str], taken: float, mutants: Mutants) -> None:
-    """Store what became of a span's mutants; taken: seconds since the epoch."""
-    _keep(store, MUTANTS, span, taken, asdict(mutants))
+def keep_idle(
+    store: Store, cell: Mapping[str, str], taken: float, lines: Mapping[str, Set[int]]
+) -> None:
+    """Store the lines, by file, that a suite does not run though there is code for them.
+
+    cell: cell_inputs().
+    """
+    _keep(store, IDLE, cell, taken, {file: sorted(numbers) for file, numbers in lines.items()})
 
 
 def keep_figures(
@@ -136,9 +122,9 @@ def read_coverage(store: Store, span: Mapping[str, str]) -> tuple[PatchShare, ..
     return _read(store, COVERAGE, span, lambda data: tuple(_share(one) for one in data))
 
 
-def read_mutants(store: Store, span: Mapping[str, str]) -> Mutants | None:
-    """What keep_mutants() stored; None where nothing was measured."""
-    return _read(store, MUTANTS, span, _mutants)
+def read_idle(store: Store, cell: Mapping[str, str]) -> dict[str, frozenset[int]] | None:
+    """What keep_idle() stored; None where nothing was measured."""
+    return _read(store, IDLE, cell, lambda data: {str(one): frozenset(data[one]) for one in data})
 
 
 def read_figures(store: Store, span: Mapping[str, str]) -> tuple[Figure, ...] | None:
@@ -175,8 +161,3 @@ def _share(data: dict[str, Any]) -> PatchShare:
 def _figures(data: Any) -> tuple[Figure, ...]:
     every = data["figures"] if isinstance(data, dict) else data  # as they were stored at first
     return tuple(Figure(**one) for one in every)
-
-
-def _mutants(data: dict[str, Any]) -> Mutants:
-    survivors = tuple(Survivor(**one) for one in data["survivors"])
-    return Mutants(**{**data, "survivors": survivors})

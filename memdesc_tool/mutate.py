@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from memdesc_tool.addedlines import AddedLine
@@ -138,32 +138,3 @@ def plant(workspace: Workspace, tip: Row, mutant: Mutant, number: int) -> Row:
     lines[mutant.line.number - 1] = mutant.text
     content = "\n".join(lines).encode(errors="surrogateescape")
     return Row(number, mutant.label, workspace.write_tree(tip.commit, {file: content}))
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of a mutant. noticed: by which case, "" where nothing has; built: False
-    where it does not compile, so that it says nothing; argued: why nothing could notice it,
-    as people say, "" where they do not.
-    """
-
-    mutant: Mutant
-    built: bool
-    noticed: str
-    argued: str = ""
-
-    @property
-    def counts(self) -> bool:
-        """Whether it says something of the suites."""
-        return self.built and (bool(self.noticed) or not self.argued)
-
-
-def score(fates: Iterable[Fate]) -> Mapping[str, tuple[int, int, int]]:
-    """By operator: (mutants, those that compile and change something, those noticed)."""
-    found: dict[str, tuple[int, int, int]] = {}
-    for fate in fates:
-        every, built, noticed = found.get(fate.mutant.operator, (0, 0, 0))
-        found[fate.mutant.operator] = (
-            every + 1, built + fate.counts, noticed + bool(fate.noticed)
-        )  # fmt: skip
-    return found

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from memdesc_tool import report
-from memdesc_tool.baseline import BAD, Change, worst
+from memdesc_tool.baseline import Change, worst
 from memdesc_tool.blame import Finding, findings, with_hunks
+from memdesc_tool.cellexcerpt import excerpt_of
 from memdesc_tool.cells import Cell, Column, Regression
+from memdesc_tool.equivalent import Equivalent, argued
 from memdesc_tool.errors import ToolError
-from memdesc_tool.excerpt import Excerpt, read_excerpt
+from memdesc_tool.excerpt import Excerpt
+from memdesc_tool.fates import Fate, Fates, Key, hunk, read_fates
 from memdesc_tool.filling import Runner, plan
 from memdesc_tool.flakiness import Rate, rate_of
 from memdesc_tool.measured import (
     Figure,
-    Mutants,
     PatchShare,
     read_coverage,
     read_figures,
-    read_mutants,
     span_inputs,
 )
 from memdesc_tool.requirements import Traced
-from memdesc_tool.results import Attempt, Outcome, Store, Verdict
+from memdesc_tool.results import Attempt, Store, Verdict
+from memdesc_tool.suitestate import states_of
 from memdesc_tool.timeline import State, timeline
 from memdesc_tool.workspace import Workspace
 
@@ -68,7 +70,8 @@ class Overview:
     title: of the series; origin: what they stand on, without paths of this machine; findings:
     every change, those with a place with their hunk; excerpts: by row number and column name;
     logs: names of the cells' last logs, relative to the cache; skipped: (column, why) of those
-    that cannot be looked at here; mutants, coverage, figures: None where not measured.
+    that cannot be looked at here; mutants, coverage, figures: None where not measured; hunks: of
+    the mutants that nothing notices.
     """
 
     title: str
@@ -80,7 +83,8 @@ class Overview:
     histories: tuple[ColumnHistory, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     requirements: tuple[Traced, ...] = ()
-    mutants: Mutants | None = None
+    mutants: Fates | None = None
+    hunks: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     coverage: tuple[PatchShare, ...] | None = None
     figures: tuple[Figure, ...] | None = None
 
@@ -137,19 +141,14 @@ def _notable(cell: Cell) -> list[str]:
     return [*bad, *told]
 
 
-def went_wrong(cell: Cell) -> bool:
-    """Whether a cell's log has something to look for."""
-    changed = any(change in (*BAD, Change.FLAKY) for change in cell.changes.values())
-    return bool(cell.broken or cell.failing or cell.known or changed)
-
-
 @dataclass(frozen=True)
 class Gathering:
-    """Where an overview is gathered from."""
+    """Where an overview is gathered from; root: the project, None for none."""
 
     workspace: Workspace
     store: Store
     runner: Runner
+    root: Path | None = None
 
     def overview(
         self,
@@ -159,16 +158,18 @@ class Gathering:
         *,
         skipped: Sequence[tuple[str, str]] = (),
         requirements: Sequence[Traced] = (),
+        equivalents: Sequence[Equivalent] = (),
     ) -> Overview:
         """The overview of a regression that was recalled (regress.recall())."""
         span = span_inputs(self.workspace, regression.rows)
+        mutants = self._mutants(regression, span, equivalents)
         cells = regression.cells.items()
         return Overview(
             title=title,
             origin=origin,
             regression=regression,
             findings=with_hunks(findings(regression), self.workspace.scratch),
-            excerpts={key: _excerpt(cell) for key, cell in cells},
+            excerpts={key: excerpt_of(cell) for key, cell in cells},
             logs={key: self._log_name(told) for key, cell in cells if (told := cell.telling)},
             histories=tuple(self._histories(regression)),
             skipped=(
@@ -176,10 +177,36 @@ class Gathering:
                 *((one.column.name, one.message) for one in regression.troubles),
             ),
             requirements=tuple(requirements),
-            mutants=read_mutants(self.store, span),
+            mutants=mutants,
+            hunks=self._hunks(regression, mutants) if mutants else {},
             coverage=read_coverage(self.store, span),
             figures=read_figures(self.store, span),
         )
+
+    def _mutants(
+        self, regression: Regression, span: Mapping[str, str], equivalents: Sequence[Equivalent]
+    ) -> Fates | None:
+        """What counts of the mutants of a span."""
+        stored = read_fates(self.store, span)
+        if stored is None:
+            return None
+        suites = [column.suite for column in regression.columns]
+        names = [name for name, _ in stored.suites.values()]
+        return argued(stored.present(states_of(self.root, suites, names)), equivalents)
+
+    def _hunks(self, regression: Regression, mutants: Fates) -> dict[Key, tuple[str, ...]]:
+        """Of the mutants that a report shows."""
+        texts: dict[str, list[str]] = {}
+
+        def text(fate: Fate) -> list[str]:
+            if fate.file not in texts:
+                tip = regression.rows[-1].commit
+                blob = self.workspace.scratch.blob(tip, fate.file) or b""
+                texts[fate.file] = blob.decode(errors="replace").split("\n")
+            return texts[fate.file]
+
+        shown = (*mutants.survivors, *mutants.argued)
+        return {fate.key: hunk(text(fate), fate) for fate in shown}
 
     def _histories(self, regression: Regression) -> list[ColumnHistory]:
         found = []
@@ -200,12 +227,3 @@ class Gathering:
         path = Path(attempt.log)
         root = self.workspace.cache.root
         return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-
-
-def _excerpt(cell: Cell) -> Excerpt:
-    told = cell.telling
-    if told is None:
-        return Excerpt(note="nothing is stored")
-    built = told.outcome not in (Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED)
-    console = built and not cell.column.suite.compiles
-    return read_excerpt(Path(told.log), bad=went_wrong(cell), console=console)

@@ -30,7 +30,8 @@ from memdesc_tool.workspace import Workspace
 PREFIX = "b4/"
 FORK = "memdesc/fork"
 _RECIPIENT = re.compile(r"^(?:To|Cc): .*$", re.MULTILINE)
-_TRACKING = "--- b4-submit-tracking ---"
+TRACKING = "--- b4-submit-tracking ---"
+"""What b4 puts below the text of a cover."""
 _CHANGELOG = re.compile(
     r"Changes in v\d+:\n- EDITME: .*\n- EDITME: .*\n- Link to v\d+: .*\n", re.IGNORECASE
 )
@@ -88,21 +89,6 @@ class Letter:
 def branch_name(name: str) -> str:
     """The prep branch that --name means, with or without b4/."""
     return name if name.startswith(PREFIX) else PREFIX + name
-
-
-def branch_span(tree: Git, branch: str) -> tuple[str, str]:
-    """(base, tip) of a prep branch of a tree, as b4 sees it. Raises UserError."""
-    if tree.attempt("show-ref", "--verify", "--quiet", f"refs/heads/{branch}")[0]:
-        raise UserError(f"{tree.path} has no branch {branch}", "a range is written BASE..TIP")
-    try:
-        info = B4(tree.path, users_settings(tree)).info(branch)
-        return tree.commit(info["base-commit"]), tree.commit(branch)
-    except (CommandError, KeyError) as error:
-        if isinstance(error, CommandError) and "UnicodeDecodeError" in error.tail:
-            raise UserError(f"b4 cannot read {branch}: its patches are not all UTF-8") from None
-        raise UserError(
-            f"{branch} is no prep branch of b4", "write the commits as BASE..TIP"
-        ) from None
 
 
 def worktree(workspace: Workspace, commit: str, branch: str, files: Sequence[str]) -> Git:
@@ -202,13 +188,13 @@ def _content(users: Git, tip: str, count: int) -> tuple[str, ...]:
 
 def _addresses(cover: str) -> dict[str, str]:
     """The lines To: and Cc: of a cover, by the mail address in them."""
-    lines = _RECIPIENT.findall(cover.partition(_TRACKING)[0])
+    lines = _RECIPIENT.findall(cover.partition(TRACKING)[0])
     return {parseaddr(line.partition(":")[2])[1].lower(): line for line in lines}
 
 
 def _as_written(cover: str) -> str:
     """A cover without recipients and what b4 writes there in sending."""
-    text = _CHANGELOG.sub("", _RECIPIENT.sub("", cover.partition(_TRACKING)[0]))
+    text = _CHANGELOG.sub("", _RECIPIENT.sub("", cover.partition(TRACKING)[0]))
     return re.sub(r"\s*\n\s*", "\n", text.strip()).removesuffix("\n---")
 
 
@@ -218,16 +204,33 @@ def published_span(users: Git, branch: str, revision: int) -> tuple[str, str] | 
     return (users.commit(f"{tip}~{_length(users, tip)}"), tip) if tip else None
 
 
+def published_spans(users: Git, branch: str) -> dict[int, tuple[str, str]]:
+    """published_span() of every revision."""
+    names = users.run("for-each-ref", "--format=%(refname)", _record(branch, "*")).split()
+    numbers = (re.fullmatch(r"v(\d+)", name.rpartition("/")[2]) for name in names)
+    spans = {int(n[1]): published_span(users, branch, int(n[1])) for n in numbers if n}
+    return {number: span for number, span in spans.items() if span}
+
+
 def tagged_span(users: Git, branch: str, revision: int) -> tuple[str, str] | None:
     """(base, tip) of a revision of a prep branch that b4 has sent and tagged."""
+    return tagged_spans(users, branch).get(revision)
+
+
+def tagged_spans(users: Git, branch: str) -> dict[int, tuple[str, str]]:
+    """tagged_span() of every revision."""
     if not _tip(users, f"refs/heads/{branch}"):
-        return None
+        return {}
     try:
         info = B4(users.path, users_settings(users)).info(branch)
     except CommandError:
-        return None  # no prep branch
-    base, _, tip = info.get(f"series-v{revision}", "").partition(" ")[0].partition("..")
-    return (users.commit(base), users.commit(tip)) if tip else None
+        return {}  # no prep branch
+    found = {}
+    for key, value in info.items():
+        if number := re.fullmatch(r"series-v(\d+)", key):
+            base, _, tip = value.partition(" ")[0].partition("..")
+            found[int(number[1])] = users.commit(base), users.commit(tip)
+    return found
 
 
 def _begin(b4: B4, git: Git, branch: str, fork: str, old: str, revision: int) -> None:

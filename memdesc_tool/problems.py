@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from memdesc_tool.baseline import SPLAT
 from memdesc_tool.consolelog import ConsoleReport
 
 DIAGNOSTICS = 12
@@ -18,6 +19,18 @@ def problems(report: ConsoleReport) -> Iterator[str]:
     for splat in report.splats:
         yield f"splat: {splat.title}" + (f", during {splat.case}" if splat.case else "")
         yield from _some(splat.text)
+
+
+def problems_by_case(report: ConsoleReport) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The same by case: a case that failed with the splats in it, and each splat by its name."""
+    during: dict[str, list[str]] = {}
+    for splat in report.splats:
+        lines = (f"splat: {splat.title}", *_some(splat.text))
+        during.setdefault(splat.case, []).extend(lines)
+        yield f"{SPLAT}{splat.fingerprint}", lines
+    for case in report.document.failures:
+        what = f"{case.status.value}: {case.id}" + (f": {case.text}" if case.text else "")
+        yield case.id, (what, *_some(case.diagnostics), *during.get(case.id, ()))
 
 
 def _some(lines: tuple[str, ...]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from memdesc_tool.baseline import BAD, Change, worst
 from memdesc_tool.blame import Finding
 from memdesc_tool.cells import Cell, Column, Row
 from memdesc_tool.excerpt import Excerpt, shortened
+from memdesc_tool.fates import Fate
 from memdesc_tool.measured import THRESHOLD, Figure
 from memdesc_tool.overview import CaseHistory, Overview
 from memdesc_tool.results import Verdict
@@ -74,6 +75,14 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class MutantView:
+    """A mutant as the report shows it; hunk: of its file, none where the line is not there."""
+
+    fate: Fate
+    hunk: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ReportView:
     """An overview with its cells as they are shown."""
 
@@ -99,6 +108,24 @@ class ReportView:
         """
         started = [a.started for view in self.cells for a in view.cell.attempts]
         return moment(max(started)) if started else "never"
+
+    @property
+    def survivors(self) -> tuple[tuple[str, tuple[MutantView, ...]], ...]:
+        """The mutants that no suite notices by the label of their patch, in its order."""
+        return self._by_patch(self.overview.mutants.survivors if self.overview.mutants else ())
+
+    @property
+    def argued(self) -> tuple[tuple[str, tuple[MutantView, ...]], ...]:
+        """Those that change nothing, as people say, likewise."""
+        return self._by_patch(self.overview.mutants.argued if self.overview.mutants else ())
+
+    def _by_patch(self, fates: Sequence[Fate]) -> tuple[tuple[str, tuple[MutantView, ...]], ...]:
+        places = {row.label: at for at, row in enumerate(self.overview.regression.rows)}
+        found: dict[str, list[MutantView]] = {}
+        for fate in sorted(fates, key=lambda one: places.get(one.patch, len(places))):
+            hunk = self.overview.hunks.get(fate.key, ())
+            found.setdefault(fate.patch, []).append(MutantView(fate, hunk))
+        return tuple((patch, tuple(views)) for patch, views in found.items())
 
     @property
     def plots(self) -> tuple[tuple[str, str, tuple[Bar, ...]], ...]:

@@ -11,7 +11,7 @@ context and headers than the mail that was made of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import tomlkit
 
-from memdesc_tool.apply import apply_stack
+from memdesc_tool.apply import Applied, apply_stack
 from memdesc_tool.cache import write_atomic
 from memdesc_tool.candidate import Candidate, Step, of_commits
 from memdesc_tool.console import Progress
@@ -72,12 +72,19 @@ def sent_span(
     old = read_series(sent_directory(series, revision))
     entries = [*((entry, "before") for entry in before), *((e, "sent") for e in old.entries)]
     stack = [Numbered(n, name, entry.patch) for n, (entry, name) in enumerate(entries, 1)]
-    try:
-        applied = apply_stack(workspace, base, stack, progress)
-    except FailedError as error:
-        raise FailedError(f"v{revision} cannot be compared: {error.message}") from None
+    applied = apply_sent(workspace, base, stack, revision, progress)
     start = applied[len(before) - 1].commit if before else base
     return Sent(revision, (start, applied[-1].commit))
+
+
+def apply_sent(
+    workspace: Workspace, base: str, stack: Sequence[Numbered], revision: int, progress: Progress
+) -> Sequence[Applied]:
+    """Apply what was sent as a revision. Raises FailedError where it does not apply."""
+    try:
+        return apply_stack(workspace, base, stack, progress)
+    except FailedError as error:
+        raise FailedError(f"v{revision} cannot be compared: {error.message}") from None
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,25 @@ def plan_reroll(candidate: Candidate, mbox: Path | None, sent: Dispatch | None) 
     thread = read_thread(mbox) if mbox else Thread()
     if mbox and (patches := thread.whole(series.revision)):
         sent = Dispatch(str(mbox), patches)
-    known = _all_posted(series, thread, sent)
+    earlier = {
+        revision: read_series(sent_directory(series, revision)).patches
+        for revision in kept_revisions(series)
+    }
+    if sent:
+        earlier[series.revision] = sent.patches
+    return next_revision(candidate, thread, earlier, sent, series.revision + 1)
+
+
+def next_revision(
+    candidate: Candidate, thread: Thread, earlier: Mapping[int, Sequence[Patch]],
+    sent: Dispatch | None, revision: int,
+) -> Reroll:  # fmt: skip
+    """Work out what a reroll does to the trailers of the patches.
+
+    earlier: what is known to have been sent, by revision; sent: the last one of them.
+    """
+    series = candidate.series
+    known = _all_posted(thread, earlier)
     forms = [_Form(step, _as_applied(candidate.git, step)) for step in candidate.steps]
     became = [(one, _form_of(one, forms)) for one in known]
     changes = tuple(_change(form, [one for one, its in became if its is form], known)
@@ -157,19 +182,13 @@ def plan_reroll(candidate: Candidate, mbox: Path | None, sent: Dispatch | None) 
     seen |= {trailer for patch in series.patches for trailer in reviews_in(patch.body)}
     lost = tuple(trailer for trailer in thread.said if trailer not in seen)
     patches, source = (sent.patches, sent.source) if sent else ((), "")
-    return Reroll(series.revision + 1, patches, source, changes, lost)
+    return Reroll(revision, patches, source, changes, lost)
 
 
-def _all_posted(series: Series, thread: Thread, sent: Dispatch | None) -> tuple[Posted, ...]:
+def _all_posted(thread: Thread, earlier: Mapping[int, Sequence[Patch]]) -> tuple[Posted, ...]:
     """Every patch that is known to have been sent, of all revisions, oldest first."""
-    patches = {
-        revision: read_series(sent_directory(series, revision)).patches
-        for revision in kept_revisions(series)
-    }
-    if sent:
-        patches[series.revision] = sent.patches
     found = [*thread.posted]
-    for revision, every in patches.items():
+    for revision, every in earlier.items():
         if not thread.whole(revision):
             found += [Posted(one, revision, n, len(every)) for n, one in enumerate(every, 1)]
     return tuple(sorted(found, key=lambda one: one.revision))
@@ -271,12 +290,7 @@ def with_trailers(
 ) -> bytes:
     """The patch file of a step with other trailers; one of others' stays theirs otherwise."""
     git = workspace.scratch
-    lines = git.run("log", "-1", "--format=%B", step.commit).splitlines()
-    gone = {f"{name}: {value}" for name, value in dropped}
-    message = "\n".join(line for line in lines if line not in gone) + "\n"
-    wanted = [arg for name, value in added for arg in ("--trailer", f"{name}: {value}")]
-    message = git.run("interpret-trailers", "--if-exists=addIfDifferent", *wanted,
-                      stdin=message.encode())  # fmt: skip
+    message = edited_message(git, step.commit, added, dropped)
     if spliced := _spliced(step.patch, message.partition("\n\n")[2]):
         return spliced
     names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "AUTHOR_DATE")
@@ -285,6 +299,20 @@ def with_trailers(
     commit = git.run("commit-tree", git.tree(step.commit), "-p", step.parent, "-F", "-",
                      stdin=f"{message}\n".encode(), env=env)  # fmt: skip
     return format_patch(git, commit)
+
+
+def edited_message(
+    git: Git, commit: str, added: Sequence[Trailer], dropped: Sequence[Trailer]
+) -> str:
+    """The message of a commit with other trailers; what it has below --- stays as it is."""
+    message = git.run("log", "-1", "--format=%B", commit)
+    above, separator, below = f"{message}\n".partition("\n---\n")
+    gone = {f"{name}: {value}" for name, value in dropped}
+    above = "\n".join(line for line in above.splitlines() if line not in gone)
+    wanted = [arg for name, value in added for arg in ("--trailer", f"{name}: {value}")]
+    above = git.run("interpret-trailers", "--if-exists=addIfDifferent", *wanted,
+                    stdin=f"{above}\n".encode())  # fmt: skip
+    return f"{above}{separator}{below}".rstrip("\n")
 
 
 def _spliced(patch: Patch, body: str) -> bytes:

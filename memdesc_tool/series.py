@@ -66,7 +66,8 @@ class Series:
     directory: where it is; base: the release that it was made for ("7.3") or empty; suites:
     names of the suites that test it; to, cc: recipients besides get_maintainer.pl's;
     changes: what changed in a revision as a whole: (revision, text) pairs; links: to earlier
-    revisions and discussions; silences: findings of `check` that are meant to be.
+    revisions and discussions; silences: findings of `check` that are meant to be; cover: the
+    text of the cover letter that a branch keeps, "" where a template makes it.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Series:
     changes: tuple[tuple[int, str], ...] = ()
     links: tuple[str, ...] = ()
     silences: tuple[Silence, ...] = ()
+    cover: str = ""
 
     @property
     def patches(self) -> tuple[Patch, ...]:

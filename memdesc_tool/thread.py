@@ -46,10 +46,20 @@ class Posted:
 
 @dataclass(frozen=True)
 class Thread:
-    """The patches in a thread, and the reviews in its replies, whomever b4 takes them from."""
+    """The patches in a thread, and the reviews in its replies, whomever b4 takes them from.
+
+    bases: the base-commit of a revision, for those that name one.
+    """
 
     posted: tuple[Posted, ...] = ()
     said: tuple[Trailer, ...] = ()
+    bases: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def revisions(self) -> tuple[int, ...]:
+        """Those that are there as a whole, the oldest first."""
+        every = sorted({one.revision for one in self.posted})
+        return tuple(revision for revision in every if self.whole(revision))
 
     def whole(self, revision: int) -> tuple[Patch, ...]:
         """All patches of a revision in order; none where one is missing or there twice."""
@@ -74,7 +84,9 @@ def read_thread(path: Path) -> Thread:
     posted: list[tuple[Posted, Message]] = []
     others: list[Message] = []
     said: list[Trailer] = []
+    bases: dict[int, str] = {}
     for message in mailbox.mbox(str(path), create=False):
+        bases |= _base(message)
         if one := _posted(message):
             posted.append((one, message))
             continue
@@ -86,7 +98,20 @@ def read_thread(path: Path) -> Thread:
         after = _with_trailers(path, key[0], [*(mail for _, mail in same), *others])
         found += [replace(one, given=_added(one, after)) for one, _ in same]
     found.sort(key=lambda one: (one.revision, one.total, one.number))
-    return Thread(tuple(found), tuple(dict.fromkeys(said)))
+    return Thread(tuple(found), tuple(dict.fromkeys(said)), tuple(sorted(bases.items())))
+
+
+def _base(message: Message) -> dict[int, str]:
+    """The base-commit by revision that a mail of a series names."""
+    match = _SUBJECT.match(_subject(message))
+    base = re.search(r"^base-commit: ([0-9a-f]{40,64})$", _text(message), re.MULTILINE)
+    return {_number(match["tags"]): base[1]} if match and base else {}
+
+
+def _number(tags: str) -> int:
+    """The revision that the tags of a subject name."""
+    revision = _REVISION.search(tags)
+    return int(revision[1]) if revision else 1
 
 
 def _posted(message: Message) -> Posted | None:
@@ -94,11 +119,10 @@ def _posted(message: Message) -> Posted | None:
     match = _SUBJECT.match(_subject(message))
     if not match or not re.search(r"^diff --git ", _text(message), re.MULTILINE):
         return None
-    revision = _REVISION.search(match["tags"])
     place = re.search(r"\b(\d+)/(\d+)\b", match["tags"])
     number, total = (int(place[1]), int(place[2])) if place else (1, 1)
     patch = parse_patch(Path(file_name(number, match["subject"])), bytes(message))
-    return Posted(patch, int(revision[1]) if revision else 1, number, total, _identity(message))
+    return Posted(patch, _number(match["tags"]), number, total, _identity(message))
 
 
 def _subject(message: Message) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ is for {{ base }}.
 """
 NAME = "Anna Müller-Lüdenscheidt"
 MAIL = "anna@example.org"
+B4 = Path(sys.executable).with_name("b4")
 
 
 @dataclass
@@ -113,3 +116,34 @@ def without_git(variables: dict[str, str]) -> dict[str, str]:
     """An environment without GIT_*, with these variables."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     return {**env, **variables}
+
+
+def run_b4(tree: GitTree, variables: dict[str, str], *args: str, **more: str) -> None:
+    """Run b4 in the tree as its owner does; Enter answers all it asks."""
+    done = subprocess.run(
+        [B4, "--offline-mode", *args], cwd=tree.path, env=without_git(variables) | more,
+        input="\n" * 9, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def show_info(tree: GitTree, variables: dict[str, str], branch: str = "b4/first") -> dict[str, str]:
+    """What b4 says of a branch."""
+    done = subprocess.run(
+        [B4, "--offline-mode", "prep", "--show-info", f"{branch}:_all"], text=True,
+        cwd=tree.path, env=without_git(variables), check=True, capture_output=True,
+    )  # fmt: skip
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+
+def begin_prep(tree: GitTree, variables: dict[str, str], cover: str = "") -> None:
+    """Make b4/mine of the commits main..work; cover: "" for the one that b4 begins with."""
+    run_b4(tree, variables, "prep", "--new", "mine", "--fork-point", "main")
+    if cover:
+        file = Path(variables["HOME"]) / "cover"
+        file.write_text(cover)
+        run_b4(tree, variables, "prep", "--edit-cover", GIT_EDITOR=f"cp '{file}'")
+    # b4 renumbers no branch with commits of another committer than its owner.
+    subprocess.run(["git", "cherry-pick", "main..work"], cwd=tree.path, check=True,
+                   env=without_git(variables), capture_output=True)  # fmt: skip
+    tree.git("checkout", "-q", "main")

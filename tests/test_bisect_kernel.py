@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,63 @@ def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     assert ran.out.splitlines()[-4:] == ["first bad commit is one of:", *every[2:5]]
 
 
+def knowing(mini: MiniKernel, *options: str, depends: str = "") -> None:
+    """Let the kernel define these options, and no others."""
+    on = f"\tdepends on {depends}\n" if depends else ""
+    (mini.tree.path / "Kconfig").write_text(
+        "".join(f'config {name}\n\tbool "{name}"\n{on}\n' for name in options)
+    )
+
+
+@pytest.mark.parametrize("where", ["come", "go"])
+def test_an_option_that_comes_or_goes_is_left_out_there(
+    tool: Tool, mini: MiniKernel, tmp_path: Path, where: str
+) -> None:
+    tree = mini.tree
+    makefile = tree.path / "Makefile"
+    drop = "grep -q 'config COUNT' Kconfig || sed -i /CONFIG_COUNT=/d $(O)/$(KCONFIG_CONFIG)"
+    makefile.write_text(makefile.read_text().replace("linux:\n", f"\t@{drop}\nlinux:\n", 1))
+    knowing(mini, "KUNIT")
+    tree.commit("olddefconfig drops COUNT where it is not defined")
+    suite = mini.project / "kernel-test-modules" / "counting" / ".kunitconfig"
+    suite.write_text("CONFIG_KUNIT=y\nCONFIG_COUNT=y\n")
+    every = []
+    tree.git("checkout", "-q", "-B", "topic", "main")
+    for number in range(7):
+        knowing(mini, "KUNIT", *["COUNT"] * ((number >= 4) == (where == "come")))
+        text = FIXED if number < 2 else RUDE
+        (tree.path / "lib" / "count.sh").write_text(f"# Version {number}.\n{text}")
+        every.append(tree.commit(f"lib: version {number}"))
+    ran = bisect(tool, mini, every[0])
+    assert culprit(ran) == every[2], ran.out
+    lacking = every[0] if where == "come" else every[6]
+    assert f"{lacking[:12]} does not define COUNT: built without" in ran.err
+    builds = mini.builds(tmp_path / "cache")
+    assert culprit(bisect(tool, mini, every[0])) == every[2]
+    assert mini.builds(tmp_path / "cache") == builds
+
+
+def test_an_option_that_is_defined_and_cannot_be_had_is_not_left_out(
+    tool: Tool, mini: MiniKernel
+) -> None:
+    tree = mini.tree
+    makefile = tree.path / "Makefile"
+    drop = "grep -q 'depends on' Kconfig && sed -i /CONFIG_KUNIT=/d $(O)/$(KCONFIG_CONFIG) || true"
+    makefile.write_text(makefile.read_text().replace("linux:\n", f"\t@{drop}\nlinux:\n", 1))
+    knowing(mini, "KUNIT")
+    tree.commit("olddefconfig drops KUNIT where it depends on something")
+    every = []
+    tree.git("checkout", "-q", "-B", "topic", "main")
+    for number in range(5):
+        knowing(mini, "KUNIT", depends="NET" if number == 2 else "")
+        text = FIXED if number < 2 else RUDE
+        (tree.path / "lib" / "count.sh").write_text(f"# Version {number}.\n{text}")
+        every.append(tree.commit(f"lib: version {number}"))
+    ran = bisect(tool, mini, every[0])
+    assert ran.out.splitlines()[-3:] == ["first bad commit is one of:", *every[2:4]]
+    assert "built without" not in ran.err
+
+
 def test_a_kernel_that_never_says_a_word_can_be_passed_over(tool: Tool, mini: MiniKernel) -> None:
     every = commits(mini, FIXED, FIXED, "exit 1\n" + FIXED, RUDE, RUDE)
     ran = bisect(tool, mini, every[0])
@@ -223,6 +281,30 @@ def warning(function: str) -> str:
     lines = (f"WARNING: CPU: 0 PID: 1 at mm/x.c:1 {function}+0x1/0x2", "Call Trace:",
              f" {function}+0x1/0x2", "---[ end trace 0000000000000000 ]---")  # fmt: skip
     return "".join(f'echo "[    1.0] {line}"\n' for line in lines)
+
+
+MAINTAINERS = r"""
+open(my $patch, "<", $ARGV[-1]) or die;
+my @lines = <$patch>;
+print "Memory Maintainer <mm\@example.org>\n" if grep m{^\+\+\+ b/lib/count}, @lines;
+print "linux-mm\@example.org\n";
+"""
+
+
+@pytest.mark.skipif(not shutil.which("perl"), reason="no perl")
+def test_the_report_is_addressed_to_whom_the_tree_names(tool: Tool, mini: MiniKernel) -> None:
+    script = mini.tree.path / "scripts" / "get_maintainer.pl"
+    script.parent.mkdir()
+    script.write_text(MAINTAINERS)
+    mini.tree.commit("scripts: who looks after what")
+    every = commits(mini, FIXED, RUDE)
+    ran = bisect(tool, mini, every[0])
+    assert culprit(ran) == every[1]
+    head = report_of(ran).partition("\n\n")[0].splitlines()
+    author = mini.tree.git("log", "-1", "--format=%an <%ae>", every[1])
+    assert [line.removeprefix("To: ") for line in head[1:]] == [
+        author, "Memory Maintainer <mm@example.org>", "linux-mm@example.org",
+    ]  # fmt: skip
 
 
 def test_the_report_shows_the_failure_that_was_looked_for(tool: Tool, mini: MiniKernel) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from memdesc_tool.figuretable import figures_text
 from memdesc_tool.measured import Figure
 from memdesc_tool.results import key_of, open_store
 from tests.conftest import GitTree, Tool
-from tests.mailbox import describe, give_identity, home, without_git
+from tests.mailbox import begin_prep, describe, give_identity, home
 from tests.minikernel import FIXED, STEPS, SUITE, MiniKernel, make_mini
 from tests.reports import Reported
 
@@ -151,12 +149,77 @@ def test_a_branch_with_the_cover_letter_that_b4_begins_with_is_not_sent(
 ) -> None:
     variables = home(tmp_path / "home")
     give_identity(minitree)
-    b4 = Path(sys.executable).with_name("b4")
-    subprocess.run([b4, "--offline-mode", "prep", "--new", "mine", "--fork-point", "main"],
-                   cwd=minitree.path, env=without_git(variables), check=True)  # fmt: skip
-    minitree.git("cherry-pick", "main..work")
-    minitree.git("checkout", "-q", "main")
+    begin_prep(minitree, variables)
     ran = tool("send", "--branch", "b4/mine", "--tree", minitree.path, "-o", tmp_path / "out",
                **variables)  # fmt: skip
     assert ran.status == 2 and "the cover letter of b4/mine has an EDITME" in ran.err
     assert not (tmp_path / "out").exists()
+
+
+OWN = """\
+words instead of figures
+
+Figures are short, words are clear: {{ they }} mean more.
+
+>## Why
+
+# This is for nobody.
+
+To: linux-mm@example.org
+Signed-off-by: Anna <anna@example.org>
+
+---
+Changes in v2:
+- Clearer.
+"""
+
+
+@pytest.mark.usefixtures("project")
+def test_a_prep_branch_has_the_cover_letter_that_b4_keeps(
+    tool: Tool, minitree: GitTree, tmp_path: Path
+) -> None:
+    """It is no template; comments and recipients are not of the mail's text."""
+    variables = home(tmp_path / "home")
+    give_identity(minitree)
+    begin_prep(minitree, variables, OWN)
+    (tmp_path / "cover.md.j2").write_text("A template\n\nof somebody else's.\n")
+    before = minitree.state()
+    ran = tool("cover", "--branch", "b4/mine", "--tree", minitree.path, **variables)
+    assert ran.status == 0, ran.err
+    above, _, below = ran.out.partition("\n---\n")
+    assert (
+        above
+        == """\
+words instead of figures
+
+Figures are short, words are clear: {{ they }} mean more.
+
+## Why
+
+Signed-off-by: Anna <anna@example.org>
+"""
+    )
+    assert below.startswith("\nChanges in v2:\n- Clearer.\n\n a.txt | 4 ++--\n")
+    assert f"base-commit: {minitree.git('rev-parse', 'main')}" in below
+    assert minitree.state() == before
+    ran = tool("check", "--branch", "b4/mine", "--tree", minitree.path, "--no-compile", **variables)
+    assert "EDITME" not in ran.out
+
+
+def test_a_branch_has_its_description_as_cover_letter_with_what_was_tested(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    described = tmp_path / "mine.toml"
+    described.write_text('title = "mine"\nsuites = ["counting"]\n')
+    args = ("cover", "--tree", mini.tree.path, "--project", mini.project, "--describe", described)
+    ran = tool(*args, "--branch", "main..work")
+    assert ran.status == 2 and "has no cover.md.j2" in ran.err
+    mini.tree.git("config", "branch.work.description", "count\nright\n\nNumbers are right.\n")
+    ran = tool(*args, "--branch", "main..work")
+    assert ran.status == 0, ran.err
+    assert ran.out.startswith("count right\n\nNumbers are right.\n\nNothing of it was tested.\n")
+    assert "\n- counting/um\n" in ran.out
+    mini.tree.git("checkout", "-q", "work")
+    assert tool(*args, "--branch", "main..").out == ran.out
+    mini.tree.git("config", "branch.work.description", "Numbers are right. " * 9)
+    assert tool(*args, "--branch", "main..work").out.startswith("work\n\nNumbers are right. ")

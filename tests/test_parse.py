@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +17,7 @@ from memdesc_tool.commands.parse import parse
 from memdesc_tool.console import Progress
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
-from memdesc_tool.junit import as_json, junit, xml_text
+from memdesc_tool.junit import EXCERPT, as_json, junit, xml_text
 
 ALL = """\
 KTAP version 1
@@ -122,6 +123,19 @@ def test_junit_is_xml_whatever_the_names_are(tmp_path: Path) -> None:
     done = run(log=log, tmp_path=tmp_path)
     assert "\x01" not in done.output
     assert json.loads(as_json(report))["cases"][0]["status"] == "failed"
+
+
+def test_what_a_terminal_obeys_is_harmless_and_bounded_in_junit() -> None:
+    noise = "\x1b[2J \x9b31m \u202egnp \r \x7f" + "y" * 1000
+    splat = "\n".join(f"# {n} {noise}" for n in range(EXCERPT + 7))
+    log = f"KTAP version 1\n1..1\n{splat}\nnot ok 1 a\x9b31m\n".encode()
+    written = junit(consolelog.read(io.BytesIO(log)), seconds=1.5)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", written.decode())
+    root = ElementTree.fromstring(written)
+    text = root.findtext(".//failure") or ""
+    assert len(text) < (EXCERPT + 1) * 500
+    assert "\\x9b31m \\u202egnp" in text
+    assert root.get("time") == "1.5"
 
 
 def test_cases_of_one_name_stay_apart_in_junit() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,13 +15,16 @@ import pytest
 from junitparser import JUnitXml
 
 from memdesc_tool.cache import open_cache
-from memdesc_tool.cells import Strategy
+from memdesc_tool.cells import Column, Regression, Row, Strategy, cell_of
 from memdesc_tool.excerpt import CHARACTERS, HEAD_BYTES, TAIL_BYTES, TAIL_LINES, read_excerpt
+from memdesc_tool.fates import Fate, hunk
+from memdesc_tool.formats import OUT_CHARACTERS, junit
 from memdesc_tool.measured import Figure, keep_figures, read_figures
 from memdesc_tool.project import Project
 from memdesc_tool.reporttext import cell, code, fence, plain
 from memdesc_tool.requirements import read_requirements
-from memdesc_tool.results import key_of, open_store
+from memdesc_tool.results import Attempt, Outcome, Result, Verdict, key_of, open_store
+from memdesc_tool.suites import Suite
 from memdesc_tool.workspace import workspace_locks
 from tests.conftest import ROOT, Tool
 from tests.fakekbuild import make_kbuild, make_range
@@ -166,6 +170,44 @@ def test_junit(bad: Reported, tmp_path: Path) -> None:
     assert [case.name for case in suites[-1]][1] == f"counting.{HOSTILE_CASE}"
 
 
+def test_junit_has_times_and_logs(bad: Reported, tmp_path: Path) -> None:
+    bad.run("report", "--junit", tmp_path / "r.xml")
+    xml = JUnitXml.fromfile(str(tmp_path / "r.xml"))
+    suites = list(xml)
+    with open_store(bad.cache / "results.sqlite") as store:
+        runs = [run for one in store.inputs("kunit") for run in store.attempts(key_of(one))]
+    assert xml.time == pytest.approx(sum(run.seconds for run in runs), abs=0.01)
+    assert all(suite.time > 0 for suite in suites)
+    began = min(run.started for run in runs)
+    assert suites[0].timestamp == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began))
+    case, splat = (case for case in suites[-1] if case.is_failure)
+    assert case.system_out.startswith(f"failed: counting.{HOSTILE_CASE}\n")
+    assert splat.system_out.startswith("splat: ")
+    assert "Modules linked in: <script>" in splat.system_out
+    assert "\\x9b31m \\u202egnp.exe" in splat.system_out
+    assert not [one for suite in suites for one in suite if one.system_out and not one.is_failure]
+
+
+def test_times_of_junit() -> None:
+    """Of a run with one case, of one that was run twice, and of one that could not differ."""
+    column = Column(Suite("pages", Path(), "", "", ()), "um")
+
+    def attempt(*cases: str) -> Attempt:
+        results = tuple(Result(case, Verdict.PASSED) for case in cases)
+        return Attempt(Outcome.RAN, results, 86400.0, 2.5, "")
+
+    rows = tuple(Row(n, f"{n}. x", str(n) * 40) for n in range(3))
+    runs = ((attempt("a"),), (attempt("a", "b"), attempt("a", "b")), (attempt("a"),))
+    cells = {
+        (row.number, column.name): cell_of(row, column, run, (), (), inherited=row.number == 2)
+        for row, run in zip(rows, runs, strict=True)
+    }
+    suites = list(JUnitXml.fromstring(junit(Regression(rows, (column,), cells), {}).decode()))
+    assert [suite.time for suite in suites] == [2.5, 5.0, 0.0]
+    assert [[case.time for case in suite] for suite in suites] == [[2.5], [None, None], [0.0]]
+    assert [suite.timestamp for suite in suites] == ["1970-01-02T00:00:00"] * 2 + [None]
+
+
 def test_what_went_wrong_on_the_way_is_not_well(reported: Reported, tmp_path: Path) -> None:
     bye = STEPS[1][1].replace("echo hello", "echo bye")
     reported.mini.make_series(STEPS[0], ("be short", bye), STEPS[2])
@@ -176,6 +218,72 @@ def test_what_went_wrong_on_the_way_is_not_well(reported: Reported, tmp_path: Pa
     assert words(row).endswith(". . R +")
     rows = dict(re.findall(r'<tr class="([^"]*)"><th scope="row"><code>(.*?)</code>', text))
     assert rows == {"f unwell": "counting.greets", "f": "counting.right_number"}
+
+
+MUTANTS = """\
+[[equivalent]]
+file = "lib/count.sh"
+line = "count() {"
+became = "echo same"
+reason = "a <b>comment</b> | all the same"
+"""
+
+
+def test_mutants_by_patch(reported: Reported, tmp_path: Path) -> None:
+    (reported.mini.project / "patches" / "mutants.toml").write_text(MUTANTS)
+    reported.measure()
+    reported.run("report", "-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    html, told = (tmp_path / "r.html").read_text(), (tmp_path / "r.md").read_text()
+    strength = words(re.sub(r"<[^>]*>", " ", html.partition('id="strength"')[2]))
+    shown = strength.partition("Mutants that no suite notices")[2].partition("Benchmarks")[0]
+    # Of four that have run, one is noticed, one argued; the trial of an older suite is none.
+    assert shown.startswith(
+        " 1 of 3 mutants that compile and change something (1 do not) are noticed;"
+        " 4 of 9 were planted (seed 7). Not finished: 4 of the 5 mutants that were asked for have"
+        " run. Not counted, since the suite has changed after it ran on them: counting/i386."
+        " shown to mutants noticed lines not run counting/um 4 0 0 counting/um-smp 1 0 0"
+        " counting/x86_64 1 1 1 "
+    )
+    survive, _, argued = shown.partition("Mutants that are argued to change nothing")
+    places = [
+        survive.index(word) for word in ("2. lib: count right", "bound", "3. lib:", "no call")
+    ]
+    assert places == sorted(places)
+    diff = "diff @@ -1,5 +1,5 @@ # How many pages there are. -count() { +echo &lt;script&gt;"
+    assert f"ran on counting/um, counting/um-smp {diff}" in survive
+    assert "ran on counting/um; its line is not run on counting/x86_64" in survive
+    assert "negated" not in shown and "no lock" not in shown and "flag" not in survive
+    assert "2. lib: count right lib/count.sh:2: flag" in argued
+    assert "a &lt;b&gt;comment&lt;/b&gt; | all the same" in argued
+    assert "<script>document" not in html
+
+    assert "- mutants: 1 of 3 that compile and change something (1 do not) are noticed\n" in told
+    assert "- of 9 mutants 4 were planted\n- not finished: 4 of the 5 mutants that were" in told
+    assert "changed after it ran on them: `counting/i386`\n- `counting/um`: 0 of 4 mutants" in told
+    assert "- `counting/x86_64`: 1 of 1 mutants noticed, 1 in lines that are not run\n" in told
+    survive, _, argued = told.partition("### Mutants that are argued to change nothing")
+    first = "- `lib/count.sh:2: bound: count() {`: ran on counting/um, counting/um-smp"
+    diff = "  ```\n  @@ -1,5 +1,5 @@\n   # How many pages there are.\n  -count() {\n  +echo <"
+    assert f"`2. lib: count right`:\n\n{first}\n\n{diff}" in survive
+    assert "  a \\<b>comment\\</b> \\| all the same\n" in argued
+    assert "lib/count.sh:2: flag" not in survive
+
+
+def test_mutants_of_another_state_are_not_shown(reported: Reported) -> None:
+    reported.measure()
+    assert "no call" in reported.run("report", "--markdown", "-").out
+    reported.mini.make_series(*STEPS[:2])
+    assert "no call" not in reported.run("report", "--markdown", "-").out
+
+
+def test_a_hunk_of_a_mutant() -> None:
+    text = ["#include <a.h>", "int f(void)", "{", "a;", "b;", "c;", "d;", "e;", "f;", "}", ""]
+    fate = Fate("1. x", "a.c", 7, "no call", "d;", ";")
+    assert hunk(text, fate) == (
+        "@@ -4,7 +4,7 @@ int f(void)", " a;", " b;", " c;", "-d;", "+;", " e;", " f;", " }"
+    )  # fmt: skip
+    assert hunk(text[:1], replace(fate, number=1, line=text[0]))[0] == "@@ -1,1 +1,1 @@"
+    assert hunk(text, replace(fate, number=6)) == () == hunk(text, replace(fate, number=70))
 
 
 def test_figures_of_one_benchmark_are_kept_together(tmp_path: Path) -> None:
@@ -213,7 +321,7 @@ def test_history_flakiness_strength_and_figures(reported: Reported, tmp_path: Pa
     page = Page((tmp_path / "r.html").read_text())
     text = words(" ".join(page.texts["section"]))
     assert "3 of 4 (75%) 1 not run" in text
-    assert "2 of 3 mutants that compile are noticed; 4 of 9 were planted (seed 7)" in text
+    assert "1 of 4 mutants that compile are noticed; 4 of 9 were planted (seed 7)" in text
     assert "31 (30.5 to 33)" in text
     rows = [words(row) for row in page.texts["tr"]]
     assert any(row.startswith("counting.counts counting/um base (kernel) 1 of 2") for row in rows)
@@ -397,8 +505,14 @@ def test_as_many_cases_as_a_test_can_print(reported: Reported, tmp_path: Path) -
         'echo "not ok 1 counting"\n'
     )
     reported.run("regress", "--ends")
-    ran = reported.run("report", "-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    files = ("-o", tmp_path / "r.html", "--markdown", tmp_path / "r.md", "--junit", tmp_path / "x")
+    ran = reported.run("report", *files)
     assert ran.status == 1
+    outs = [case.system_out for suite in JUnitXml.fromfile(str(tmp_path / "x")) for case in suite
+            if case.is_failure]  # fmt: skip
+    assert len(outs) == count and outs[0] == "failed: counting.case1"
+    assert OUT_CHARACTERS - 5000 < sum(map(len, outs)) < OUT_CHARACTERS + 20 * count
+    assert outs[-1] == "(see the log)"
     assert (tmp_path / "r.html").stat().st_size < 1_000_000
     assert (tmp_path / "r.md").stat().st_size < 100_000
     assert f"{count - 300} more cases are left out" in (tmp_path / "r.html").read_text()

@@ -125,6 +125,15 @@ def test_a_cell_leads_to_its_log(opened: Chrome) -> None:
     assert top < WIDE[1]
 
 
+def test_a_mutant_shows_its_diff(opened: Chrome) -> None:
+    survivors = _all(opened, "#strength li.unwell details")
+    found = [one for one in survivors if one.find_element(By.TAG_NAME, "summary").text == "diff"]
+    assert len(found) == 3
+    found[0].find_element(By.TAG_NAME, "summary").click()
+    assert "-count() {\n+echo <script>" in found[0].text
+    assert found[0].find_element(By.CLASS_NAME, "minus").text == "-count() {"
+
+
 def test_the_filter(opened: Chrome) -> None:
     rows = ".matrix tbody tr"
     assert len(_shown(opened, rows)) == 4

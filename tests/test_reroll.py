@@ -253,8 +253,10 @@ def test_what_cannot_be_rerolled(
     assert ran.status == 2 and "is no mbox" in ran.err
     ran = tool("series", "diff", *args)
     assert ran.status == 2 and "no revision of first is kept" in ran.err
-    ran = tool("series", "reroll", "--branch", "main..work", "--tree", minitree.path)
-    assert ran.status == 2 and "rerolled by b4" in ran.err
+    ran = tool("series", "reroll", *args, "--new-branch", "next")
+    assert ran.status == 2 and "--new-branch needs --branch" in ran.err
+    ran = tool("series", "diff", *args, "--mbox", tmp_path / "no.mbox")
+    assert ran.status == 2 and "--mbox needs --branch" in ran.err
 
 
 def test_what_was_sent_is_known_from_the_last_send(

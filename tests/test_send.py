@@ -5,13 +5,13 @@ from __future__ import annotations
 import email.header
 import mailbox
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import GitTree, Tool
 from tests.mailbox import (
+    B4,
     MAIL,
     NAME,
     describe,
@@ -19,12 +19,13 @@ from tests.mailbox import (
     header,
     home,
     make_long,
+    run_b4,
+    show_info,
     smtp_sink,
     without_git,
 )
 
 TO = 'to = ["Linux MM <linux-mm@example.org>"]\ncc = ["José Ñandú <jose@example.org>"]\n'
-B4 = Path(sys.executable).with_name("b4")
 
 
 @pytest.fixture
@@ -116,15 +117,6 @@ def test_a_long_series_reflected_over_smtp(
     assert minitree.git("rev-parse", "received^{tree}") == minitree.git("rev-parse", "long^{tree}")
 
 
-def show_info(tree: GitTree, variables: dict[str, str]) -> dict[str, str]:
-    """What b4 says of b4/first."""
-    done = subprocess.run(
-        [B4, "--offline-mode", "prep", "--show-info", "b4/first:_all"], text=True,
-        cwd=tree.path, env=without_git(variables), check=True, capture_output=True,
-    )  # fmt: skip
-    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-
-
 def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     tool: Tool, minitree: GitTree, sender: Path, tmp_path: Path
 ) -> None:
@@ -156,15 +148,6 @@ def test_the_branch_is_b4s_own_and_is_brought_up_to_date(
     message, _, below = last.partition("\n---\n")
     assert "Say why" not in message
     assert "v2: Say why (Jane)." in below.partition("diff --git")[0]
-
-
-def run_b4(tree: GitTree, variables: dict[str, str], *args: str, **more: str) -> None:
-    """Run b4 in the tree as its owner does; Enter answers all it asks."""
-    done = subprocess.run(
-        [B4, "--offline-mode", *args], cwd=tree.path, env=without_git(variables) | more,
-        input="\n" * 9, text=True, capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_branch_with_changes_of_yours_is_left_alone(

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +147,8 @@ def test_mutants_that_no_suite_notices(tool: Tool, strong: Strong) -> None:
     assert lines[-1] == "noticed: 5 of 7 mutants that compile, 71%"
     told = report(tool, strong)
     assert "- mutants: 5 of 7 that compile are noticed\n" in told
-    assert "  - no suite notices `mm/take.c:17: no call: note(wanted);`\n" in told
+    assert "- `mm/take.c:17: no call: note(wanted);`: ran on pages/um\n" in told
+    assert "  -\tnote(wanted);\n  +\t;\n" in told.replace("    ", "\t")
 
 
 EQUIVALENT = """\
@@ -181,6 +188,119 @@ def test_mutants_that_change_nothing(tool: Tool, strong: Strong) -> None:
     assert "- mutants: 5 of 6 that compile and change something (1 do not) are noticed\n" in report(
         tool, strong
     )
+
+
+def test_an_argument_counts_at_once(tool: Tool, strong: Strong) -> None:
+    assert regress(tool, strong, "--mutate").status == 0
+    (strong.project / "patches" / "mutants.toml").write_text(EQUIVALENT)
+    told = report(tool, strong)
+    assert "- mutants: 5 of 6 that compile and change something (1 do not) are noticed\n" in told
+    assert "nobody takes no pages" in told.partition("argued to change nothing")[2]
+
+
+def test_a_suite_that_has_changed_is_not_counted(tool: Tool, strong: Strong) -> None:
+    assert regress(tool, strong, "--mutate").status == 0
+    suite = strong.project / "kernel-test-modules" / "pages" / "suite.c"
+    suite.write_text(SUITE + "/* better */\n")
+    told = report(tool, strong)
+    assert "not counted, since the suite has changed after it ran on them: `pages/um`" in told
+    assert "- mutants: 0 of 0 that compile are noticed\n" in told
+
+
+def test_survivors_go_to_the_next_machine_only_when_asked(
+    tool: Tool, strong: Strong, tmp_path: Path
+) -> None:
+    ran = regress(tool, strong, "--mutate", "--survivors", "--arch", "um")
+    assert (ran.status, ran.err.splitlines()[0]) == (
+        2, "memdesc-tool: no mutant of this state of the series has run yet"
+    )  # fmt: skip
+    assert regress(tool, strong, "--mutate", "--arch", "um").status == 0
+    results = tmp_path / "cache" / "work" / "compiled"
+    before = results.read_text().count("mm/take.o")
+    ran = regress(tool, strong, "--mutate", "--survivors", "--arch", "um-smp")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert lines[0] == "2 of 7 mutants that have survived of 32 added lines (seed 0)"
+    assert results.read_text().count("mm/take.o") == before + 1 + 2, "unharmed and two mutants"
+    assert "pages/um 7 5 0" in lines and "pages/um-smp 2 0 0" in lines
+    assert lines.count("ran on pages/um, pages/um-smp") == 2
+    assert lines[-1] == "noticed: 5 of 7 mutants that compile, 71%", "all, not the two"
+    assert "- `pages/um-smp`: 0 of 2 mutants noticed\n" in report(tool, strong)
+    # A call that does not ask for survivors has all of them.
+    ran = regress(tool, strong, "--mutate", "--arch", "um-smp")
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert lines[0] == "7 of 7 mutants of 32 added lines (seed 0)"
+    assert "pages/um 7 5 0" in lines and "pages/um-smp 7 5 0" in lines
+    assert lines[-1] == "noticed: 5 of 7 mutants that compile, 71%"
+
+
+def test_survivors_of_nothing_are_refused(tool: Tool, strong: Strong) -> None:
+    ran = regress(tool, strong, "--survivors")
+    assert (ran.status, len(ran.err.splitlines())) == (2, 2)
+    assert "--survivors takes those of the mutants of --mutate" in ran.err
+
+
+def test_lines_that_no_case_runs_need_no_build(tool: Tool, strong: Strong, tmp_path: Path) -> None:
+    """The call in a function that nobody calls is planted, and built only without coverage."""
+    make_range(
+        strong.tree,
+        ("declare", {"include/linux/pages.h": HEADER}),
+        (
+            "take pages",
+            {"mm/take.c": TAKE.replace("\treturn noted;", "\tnote(3);\n\treturn noted;")},
+        ),
+    )
+    assert regress(tool, strong, "--coverage").status == 0
+    results = tmp_path / "cache" / "work" / "compiled"
+    before = results.read_text().count("mm/take.o")
+    ran = regress(tool, strong, "--mutate")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert lines[:2] == [
+        "8 of 8 mutants of 33 added lines (seed 0)",
+        "not built: 1, in lines that --coverage has seen no case run",
+    ]
+    assert results.read_text().count("mm/take.o") == before + 1 + 7
+    at = lines.index("no suite notices: mm/take.c:24: no call: note(3);")
+    assert lines[at + 2] == "its line is not run on pages/um"
+    assert "pages/um 7 5 1" in lines
+    assert lines[-1] == (
+        "noticed: 5 of 8 mutants that compile (1 not built: no case runs their lines), 62%"
+    )
+    assert "of the survivors 1 were not built" in report(tool, strong)
+
+
+def test_coverage_of_another_suite_says_nothing(tool: Tool, strong: Strong) -> None:
+    assert regress(tool, strong, "--coverage").status == 0
+    suite = strong.project / "kernel-test-modules" / "pages" / "suite.c"
+    suite.write_text(SUITE + "/* better */\n")
+    assert "not built:" not in regress(tool, strong, "--mutate", "--sample", "1").out
+
+
+def test_what_has_ended_is_kept_when_it_is_interrupted(
+    tool: Tool, strong: Strong, tmp_path: Path
+) -> None:
+    """^C while the third mutant of five is built."""
+    argv = [sys.executable, "-m", "memdesc_tool.cli", "regress", "--project", str(strong.project),
+            "--tree", str(strong.tree.path), "--range", "main..work", "--suite", "pages",
+            "--mutate", "--sample", "5"]  # fmt: skip
+    env = {**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path / "cache")}
+    results = tmp_path / "cache" / "work" / "compiled"
+    with subprocess.Popen(argv, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        while not results.exists() or results.read_text().count("mm/take.o") < 4:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    told = report(tool, strong)
+    found = re.search(r"- not finished: (\d) of the 5 mutants that were asked for have run\n", told)
+    assert found, told
+    assert 2 <= int(found[1]) < 5
+    assert f"- of 7 mutants {found[1]} were planted\n" in told
+    ran = regress(tool, strong, "--mutate", "--sample", "5")
+    assert ran.out.startswith("5 of 7 mutants")
+    assert "not finished" not in report(tool, strong)
 
 
 def test_a_list_of_mutants_with_a_mistake(tool: Tool, strong: Strong) -> None:

@@ -22,7 +22,8 @@ TREE, PROJECT, LOG, GUESTS = "{tree}", "{project}", "{log}", "{guests}"
 ON_TREE = ("--tree", TREE)
 BOTH = ("--project", PROJECT, *ON_TREE)
 NUMBERS = ("numbers", *BOTH)
-MAIL = "{mail}"
+RANGE = ("--branch", "main..work", *ON_TREE)
+MAIL, THREAD = "{mail}", "{thread}"
 
 CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
     "apply": (
@@ -39,8 +40,8 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
     "bench walk": (((*BOTH, "--place", MAIL), None),),
     # What is good there was bad before, which is found out by building and running both.
     "bisect": (((*BOTH, "--good", "main", "--bad", "work", "--suite", "kunit:counting"), None),),
-    "check": (((*NUMBERS, "--no-compile"), None), (("--branch", "main..work", *ON_TREE), None)),
-    "cover": ((NUMBERS, 0),),
+    "check": (((*NUMBERS, "--no-compile"), None), (RANGE, None)),
+    "cover": ((NUMBERS, 0), ((*RANGE, "--range-diff"), 2)),
     "doctor": (((), None),),
     "gc": ((("--all", "--dry-run"), 0), (("--all",), 0)),
     "generate": (
@@ -64,10 +65,14 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
     ),
     "report": (((*BOTH, "--output", "{mail}.html"), 1), ((*BOTH, "--markdown", "-"), 1)),
     "send": (((*NUMBERS, "--name", "made", "--output-dir", MAIL), 0),),
-    "series diff": ((NUMBERS, 2),),
+    "series diff": ((NUMBERS, 2), (RANGE, 2), ((*RANGE, "--mbox", THREAD), 0)),
     "series export": ((("numbers", "main..work", *BOTH), 0),),
     "series new": (((("more", "--template", "kunit", "--project", PROJECT)), 0),),
-    "series reroll": (((*NUMBERS, "--dry-run"), 0),),
+    "series reroll": (
+        ((*NUMBERS, "--dry-run"), 0),
+        ((*RANGE, "--mbox", THREAD, "--dry-run"), 0),
+        ((*RANGE, "--mbox", THREAD, "--new-branch", "made"), 0),
+    ),
     "series list": ((("--project", PROJECT), 0),),
     "series show": ((("--project", PROJECT), 0),),
     "tree get": (((TREE,), 0),),
@@ -78,11 +83,13 @@ CALLS: dict[str, tuple[tuple[tuple[str, ...], int | None], ...]] = {
 }
 """Calls of every command, and the exit status of each; None where the machine decides."""
 
+BRANCH = {
+    "refs", "git/refs/heads", "git/refs/heads/made", "git/logs/refs/heads",
+    "git/logs/refs/heads/made",
+}  # fmt: skip
 ALLOWED = {
-    "apply": {
-        "refs", "git/refs/heads", "git/refs/heads/made", "git/logs/refs/heads",
-        "git/logs/refs/heads/made",
-    },
+    "apply": BRANCH,
+    "series reroll": BRANCH,
     "send": {
         "refs", "git/refs/heads", "git/refs/heads/b4", "git/refs/heads/b4/made",
         "git/logs/refs/heads", "git/logs/refs/heads/b4", "git/logs/refs/heads/b4/made",
@@ -146,8 +153,10 @@ def test_a_command_leaves_the_tree_alone(
     )
     places = {
         "tree": busy.tree.path, "project": busy.project, "log": tmp_path / "log",
-        "guests": tmp_path / "guests", "mail": tmp_path / "mail",
+        "guests": tmp_path / "guests", "mail": tmp_path / "mail", "thread": tmp_path / "thread",
     }  # fmt: skip
+    mails = busy.tree.git("format-patch", "--stdout", "--thread=shallow", "main..work")
+    (tmp_path / "thread").write_text(f"{mails}\n")
     before = busy.tree.state()
     assert before["stash"]
     for args, status in CALLS[name]:

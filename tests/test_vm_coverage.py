@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -150,11 +151,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return install_qemu(tmp_path / "qemu", monkeypatch, GUEST)
 
 
-def measure(option: str, tool: Tool, counting: Strong, *suites: str) -> Ran:
+def measure(
+    option: str, tool: Tool, counting: Strong, *suites: str, options: Sequence[str] = ()
+) -> Ran:
     """regress with --coverage or --mutate on these suites."""
     chosen = [word for name in suites for word in ("--suite", name)]
     return tool("regress", "--project", counting.project, "--tree", counting.tree.path,
-                "--range", "main..work", option, *chosen)  # fmt: skip
+                "--range", "main..work", option, *options, *chosen)  # fmt: skip
 
 
 cover = partial(measure, "--coverage")
@@ -222,6 +225,38 @@ def test_mutants_in_guests_alone(tool: Tool, counting: Strong, machine: Path) ->
     lines = lines_of(ran)
     assert lines[0].startswith("7 of 7 mutants of")
     assert lines[-1] == "noticed: 3 of 7 mutants that compile, 43%"
+
+
+def test_a_guest_is_shown_what_has_survived_elsewhere(
+    tool: Tool, counting: Strong, machine: Path, tmp_path: Path
+) -> None:
+    booted = tmp_path / "booted"
+    machine.write_text(f"open({str(booted)!r}, 'a').write('x')\n{UNCOUNTED}")
+    assert mutate(tool, counting, "pages").status == 0
+    assert not booted.exists()
+    ran = measure("--mutate", tool, counting, "guests", options=["--survivors"])
+    assert ran.status == 0, ran.out + ran.err
+    lines = lines_of(ran)
+    assert lines[0].startswith("2 of 7 mutants that have survived of")
+    assert booted.read_text() == "xxx", "the series itself, and the two"
+    assert "pages/um 7 5 0" in lines and "guests/x86_64 2 1 0" in lines
+    assert lines[-1] == "noticed: 6 of 7 mutants that compile, 86%"
+    at = lines.index("no suite notices: mm/take.c:13: bound: if (wanted < 0)")
+    assert lines[at + 3] == "ran on pages/um, guests/x86_64"
+    assert "- mutants: 6 of 7 that compile are noticed\n" in report(tool, counting)
+
+
+def test_lines_that_a_guest_does_not_run(tool: Tool, counting: Strong, machine: Path) -> None:
+    assert cover(tool, counting, "guests").status == 0
+    machine.write_text(UNCOUNTED)
+    lines = lines_of(mutate(tool, counting, "guests"))
+    assert lines[1] == "not built: 2, in lines that --coverage has seen no case run"
+    assert "guests/x86_64 5 3 2" in lines
+    # KUnit's coverage is not known: all of them are built for it.
+    lines = lines_of(mutate(tool, counting, "pages"))
+    assert "pages/um 7 5 0" in lines
+    assert not [line for line in lines if line.startswith("not built: ")]
+    assert lines[-1] == "noticed: 6 of 7 mutants that compile, 86%"
 
 
 RUBBISH = "# before the end\nopen(disk, 'r+b').write({!r})"

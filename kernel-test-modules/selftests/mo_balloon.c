@@ -16,6 +16,10 @@
 #define BALLOON_MIB	128
 #define ROUNDS		2
 #define STEP_MIB	16
+/* More than one of each node where pages are from all nodes in turn */
+#define HOLE_PAGES	16
+
+#define PCP_FRACTION	"/proc/sys/vm/percpu_pagelist_high_fraction"
 
 FIXTURE(balloon)
 {
@@ -100,33 +104,48 @@ static long compact(struct __test_metadata *_metadata,
 	return migrated;
 }
 
+/* Free a part of every few pages, so that page blocks have free pages and others */
+static void make_holes(char *mem, size_t size)
+{
+	long fraction = mo_read_number(PCP_FRACTION);
+	char old[24];
+
+	/* Pages that a CPU keeps to itself are none that compaction finds */
+	mo_write(PCP_FRACTION, "1000000");
+	for (size_t i = 0; i < size; i += 2 * HOLE_PAGES * psize())
+		madvise(mem + i, HOLE_PAGES * psize(), MADV_DONTNEED);
+	snprintf(old, sizeof(old), "%ld", fraction);
+	mo_write(PCP_FRACTION, old);
+}
+
 /*
- * Inflate by steps, with as much memory of ours between them, and free every second
- * page of ours then. Whether pages are allocated upwards or downwards: compaction
- * finds pages of the balloon below page blocks that have some free pages. Blocks that
- * are free as a whole it leaves alone.
+ * Inflate by steps, with as much memory of ours between them, and make holes in that
+ * then. Whether pages are allocated upwards or downwards: compaction finds pages of
+ * the balloon below page blocks with free pages. Blocks that are free as a whole it
+ * leaves alone.
  */
 static char *inflate_among_holes(FIXTURE_DATA(balloon) * self)
 {
 	const size_t size = (size_t)BALLOON_MIB << 20, step = (size_t)STEP_MIB << 20;
 	char *ours = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err = 0;
 
 	if (ours == MAP_FAILED)
 		return NULL;
 	madvise(ours, size, MADV_NOHUGEPAGE);
 	/* The balloon's may come from any node */
 	mo_interleave(&self->mem, true);
-	for (size_t done = 0; ours && done < size; done += step) {
+	for (size_t done = 0; !err && done < size; done += step) {
 		memset(ours + done, 1, step);
-		if (mo_balloon_set((done + step) >> 20)) {
-			munmap(ours, size);
-			ours = NULL;
-		}
+		err = mo_balloon_set((done + step) >> 20);
 	}
 	mo_interleave(&self->mem, false);
-	for (size_t done = 0; ours && done < size; done += 2 * psize())
-		madvise(ours + done, psize(), MADV_DONTNEED);
+	if (err) {
+		munmap(ours, size);
+		return NULL;
+	}
+	make_holes(ours, size);
 	return ours;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -254,7 +255,8 @@ def _show(options: Options, suite: Suite, attempt: Attempt) -> None:
         if not log.is_file():
             raise InfraError(f"{log} is gone", "--rerun makes it anew")
         report = consolelog.read(log)
-        for target, render in ((options.json, as_json), (options.junit, junit)):
+        timed = partial(junit, seconds=attempt.seconds)
+        for target, render in ((options.json, as_json), (options.junit, timed)):
             if target:
                 write_output(target, render(report))
         for line in problems(report):

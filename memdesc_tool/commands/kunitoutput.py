@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -38,7 +39,8 @@ def show(result: KunitResult, shown: Shown) -> None:
         for line in _console(result.boot.log, whole=shown.raw != "kunit"):
             click.echo(line)
     elif result.report:
-        for target, render in ((shown.json, as_json), (shown.junit, junit)):
+        timed = partial(junit, seconds=result.seconds)
+        for target, render in ((shown.json, as_json), (shown.junit, timed)):
             if target == "stdout":
                 click.echo(render(result.report).decode())
             elif target:

@@ -64,6 +64,8 @@ def _check(options: Options) -> None:
         raise UserError(WITH_RANGE)
     if options.sample and not options.mutate:
         raise UserError("--sample takes a part of the mutants of --mutate", "give both")
+    if options.survivors and not options.mutate:
+        raise UserError("--survivors takes those of the mutants of --mutate", "give both")
     if options.matrix and (options.command or options.vm or options.every):
         raise UserError("--matrix says what runs", "leave --command, --vm and --every out")
     if (options.mutate or options.coverage) and options.without is not None:

@@ -48,6 +48,7 @@ class Options(Selection):
     retries: int
     backoff: float
     mutate: bool
+    survivors: bool
     sample: int | None
     seed: int
     coverage: bool
@@ -162,6 +163,12 @@ _OWN: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
         "--mutate",
         is_flag=True,
         help="Plant mistakes in lines that the series adds; list those that no suite notices.",
+    ),
+    click.option(
+        "--survivors",
+        is_flag=True,
+        help="Of the mutants of --mutate, those only that have run before, on whichever machine, "
+        "and that nothing has noticed.",
     ),
     click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N mutants."),
     click.option(

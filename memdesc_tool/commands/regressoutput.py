@@ -8,6 +8,7 @@ from memdesc_tool import formats, report
 from memdesc_tool.baseline import BAD
 from memdesc_tool.blame import Finding, findings
 from memdesc_tool.cache import write_atomic
+from memdesc_tool.cellexcerpt import excerpt_of
 from memdesc_tool.cells import Regression
 from memdesc_tool.commands.regressoptions import Options
 from memdesc_tool.console import err, interactive, out, warn
@@ -25,7 +26,8 @@ FILES = 5
 def write_files(found: Regression, every: Sequence[Finding], options: Options) -> None:
     """What --junit, --json and --annotations ask for."""
     if options.junit:
-        write_atomic(options.junit, formats.junit(found))
+        excerpts = {key: excerpt_of(cell) for key, cell in found.cells.items()}
+        write_atomic(options.junit, formats.junit(found, excerpts))
     if options.json:
         write_atomic(options.json, formats.as_json(found, every))
     if options.annotations and (text := formats.annotated(every, options.annotations)):

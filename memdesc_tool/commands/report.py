@@ -18,6 +18,7 @@ from memdesc_tool.commands.regressoptions import Selection, selection_options
 from memdesc_tool.commands.regressrows import base_revision, rows_of, what_of
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
+from memdesc_tool.equivalent import read_equivalents
 from memdesc_tool.errors import ExitStatus, UserError
 from memdesc_tool.overview import Gathering, Overview
 from memdesc_tool.project import Project
@@ -64,7 +65,7 @@ def report_command(click_context: click.Context, /, **kwargs: object) -> None:
     found = _gather(context, options)
     pages = [
         (options.markdown, reporttext.markdown(found).encode() if options.markdown else b""),
-        (options.junit, formats.junit(found.regression) if options.junit else b""),
+        (options.junit, formats.junit(found.regression, found.excerpts) if options.junit else b""),
     ]
     page = options.output or (None if options.markdown or options.junit else DEFAULT_PAGE)
     pages.append((page, reportpage.html(found).encode() if page else b""))
@@ -93,19 +94,22 @@ def _gather(context: Context, options: Options) -> Overview:
     columns, skipped = columns_of(project, stack, options, machines=True)
     known = read_known(project.patches) if project else ()
     wanted = read_requirements(project) if project else ()
+    equivalents = read_equivalents(project.patches) if project else ()
+    root = project.root if project else None
     with (
         open_workspace(context.cache, base, context.progress, reading=True) as workspace,
         open_store(context.cache.results) as store,
     ):
         rows = rows_of(workspace, stack, base, options, context.progress)
-        runner = runners(workspace, context.progress, project.root if project else None, rows, None)
+        runner = runners(workspace, context.progress, root, rows, None)
         found = recall(workspace, store, runner, rows, columns, known)
-        return Gathering(workspace, store, runner).overview(
+        return Gathering(workspace, store, runner, root).overview(
             found,
             _title(stack, options, project),
             _origin(base),
             skipped=[(one.column.name, one.why) for one in skipped],
             requirements=trace(wanted, stack.up_to(options.upto), found),
+            equivalents=equivalents,
         )
 
 

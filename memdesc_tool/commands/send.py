@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from memdesc_tool.b4 import B4, users_settings
-from memdesc_tool.commands.cover import cover_of
+from memdesc_tool.commands.cover import compared_with_sent, cover_of
 from memdesc_tool.commands.seriesoptions import Chosen, SeriesOptions, series_options, suite_options
 from memdesc_tool.console import out, warn
 from memdesc_tool.context import Context
@@ -18,7 +18,6 @@ from memdesc_tool.git import Git
 from memdesc_tool.mailing import Mailing, mail_to_directory, read_back, recipient_lines, reflect
 from memdesc_tool.prep import Letter, Prepared, prepare, prerequisites, publish, worktree
 from memdesc_tool.results import open_store
-from memdesc_tool.revision import kept_revisions
 from memdesc_tool.transfer import (
     beyond_b4,
     lost_of_subjects,
@@ -131,10 +130,9 @@ def _prepare(
 ) -> Prepared:  # fmt: skip
     """The prep branch, made anew or brought up to date in the tree."""
     candidate, series = found.candidate, found.candidate.series
-    if range_diff and not kept_revisions(series):
-        warn(f"no revision of {series.name} is kept, so there is nothing for --range-diff")
+    compared = compared_with_sent(context, found) if range_diff else ""
     with open_store(context.cache.results) as store:
-        cover = cover_of(context, found, store, range_diff=range_diff)
+        cover = cover_of(found, store, compared)
     refuse_unfinished(candidate, cover.text)
     letter = Letter(
         cover.text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,20 @@ import click
 
 from memdesc_tool import candidate as candidates
 from memdesc_tool.apply import apply_stack
+from memdesc_tool.branchrevision import read_sendings, sent_of
 from memdesc_tool.candidate import Candidate
-from memdesc_tool.commands.common import (
-    commit_span,
-    project_option,
-    resolve_base,
-    tree_options,
-)
+from memdesc_tool.commands.common import project_option, resolve_base, tree_options
 from memdesc_tool.commands.completion import complete_series
+from memdesc_tool.console import Progress
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
-from memdesc_tool.prep import branch_span
 from memdesc_tool.project import Project, around, find_project
 from memdesc_tool.readsuite import find_suite
+from memdesc_tool.revision import Sent, sent_span
 from memdesc_tool.series import Entry, Series, Stack, read_description
 from memdesc_tool.suites import Suite, tree_suite
+from memdesc_tool.topic import Topic, own_cover, prep_topic, range_topic, refuse_elsewhere
 from memdesc_tool.trailers import History, addresses
 from memdesc_tool.tree import Base
 from memdesc_tool.workspace import Workspace, open_free_workspace, open_workspace
@@ -72,10 +70,24 @@ def series_options(command: AnyCommand) -> AnyCommand:
     return command
 
 
+def sent_options(command: AnyCommand) -> AnyCommand:
+    """--mbox and --name: where it is known what was sent."""
+    command = click.option(
+        "--name", "prep_name", metavar="NAME", help="It was sent from b4/NAME [SERIES]."
+    )(command)
+    return click.option(
+        "--mbox",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="The thread of the last revision (b4 mbox MESSAGE-ID): what was sent, and the"
+        " replies.",
+    )(command)
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What the options of a command name, ready to work on; before: the patches that the
-    series depends on.
+    series depends on; topic: what --branch names.
     """
 
     candidate: Candidate
@@ -84,13 +96,29 @@ class Chosen:
     suites: tuple[Suite, ...]
     project: Project | None
     before: tuple[Entry, ...] = ()
+    topic: Topic | None = None
+
+    def last_sent(
+        self, progress: Progress, prep_name: str | None = None, mbox: Path | None = None
+    ) -> Sent | None:
+        """The last revision that was sent; None where none is known. prep_name, mbox: as
+        sent_options() has them, for a topic. Raises UserError, FailedError.
+        """
+        if self.topic:
+            sendings = read_sendings(self.workspace.scratch, self.topic, prep_name, mbox)
+            return sent_of(self.workspace, sendings.last, progress) if sendings.every else None
+        if given := "name" if prep_name else "mbox" if mbox else "":
+            raise UserError(f"--{given} needs --branch", "series reroll keeps what was sent")
+        base, series = self.base.commit, self.candidate.series
+        return sent_span(self.workspace, base, self.before, series, progress)
 
 
 @dataclass(frozen=True)
 class SeriesOptions:
     """The options of series_options() and suite_options(); the fields are named as there.
 
-    builds: whether the command builds anything, and so waits for others that do.
+    builds: whether the command builds anything, and so waits for others that do; in_place:
+    whether the commits of --branch are taken as they are, not applied anew.
     """
 
     name: str | None
@@ -102,6 +130,7 @@ class SeriesOptions:
     kunitconfigs: tuple[Path, ...] = ()
     filter_glob: str | None = None
     builds: bool = False
+    in_place: bool = False
 
     @contextmanager
     def open(self, context: Context) -> Iterator[Chosen]:
@@ -168,22 +197,28 @@ class SeriesOptions:
     def _of_branch(self, context: Context) -> Iterator[Chosen]:
         if not self.tree_spec or self.rev:
             raise UserError("--branch takes --tree PATH, the tree that it is in, and no --rev")
-        tree, branch = Path(self.tree_spec), str(self.branch)
-        base_commit, tip = (
-            commit_span(tree, branch) if ".." in branch else branch_span(Git(tree), branch)
-        )
+        tree, spelled = Git(Path(self.tree_spec)), str(self.branch)
+        topic = (range_topic if ".." in spelled else prep_topic)(tree, spelled)
+        if self.in_place:
+            refuse_elsewhere(topic)
         described = read_description(self.describe) if self.describe else None
-        base = resolve_base(context, self.tree_spec, base_commit)
+        base = resolve_base(context, self.tree_spec, topic.base)
         project = find_project(self.project) if described and described.suites else None
         with self._workspace(context, base) as workspace:
-            name = branch.rpartition("..")[2].removeprefix("b4/") or "HEAD"
-            series = candidates.of_commits(workspace.scratch, base_commit, tip, name, described)
-            stack = Stack((series,))
-            applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
-            candidate = candidates.of_applied(
-                series, applied, base.commit, workspace.scratch, _history(series, base)
+            git = workspace.scratch
+            series = candidates.of_commits(git, topic.base, topic.tip, topic.name, described)
+            series = replace(
+                series, revision=topic.revision or series.revision, cover=own_cover(topic)
             )
-            yield Chosen(candidate, base, workspace, self._suites(project, series), project)
+            history = _history(series, base)
+            if self.in_place:
+                candidate = candidates.in_place(git, series, topic.base, topic.tip, history)
+            else:
+                stack = Stack((series,))
+                applied = apply_stack(workspace, base.commit, stack.patches, context.progress)
+                candidate = candidates.of_applied(series, applied, base.commit, git, history)
+            suites = self._suites(project, series)
+            yield Chosen(candidate, base, workspace, suites, project, topic=topic)
 
 
 def _is_directory(name: str | None) -> bool:
