@@ -1,10 +1,15 @@
-"""Compare a revision's results with its parent's: regressed, fixed, new, vanished, known."""
+"""Compare a revision's results with its parent's: regressed, fixed, new, vanished, known.
+
+Cases are told by their names. A test that did not come to its end has none in the log, and its
+cases stand below its number there: they are those of the same name below it in another run.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -27,6 +32,9 @@ SOURCE = "source: "
 """What the names of C files begin with that the series touches: passed where the objects were
 made of them, skipped where the configuration leaves them out.
 """
+
+_UNNAMED = re.compile(r"\(test \d+\)")
+"""In the name of a case: a test above it that has no name in the log (see cases.py)."""
 
 _ABSENT_IS_FINE = (SPLAT, WARNING, OBJECT, SOURCE)
 
@@ -96,7 +104,7 @@ def cases_of(attempts: Iterable[Attempt]) -> dict[str, tuple[Verdict, ...]]:
     A run that did not come to its end has a failing case RUN; a case that an attempt did
     not report counts as failed in it.
     """
-    every = list(attempts)
+    every = _named_alike(attempts)
     names: dict[str, None] = {}
     for attempt in every:
         names |= dict.fromkeys(result.name for result in attempt.results)
@@ -109,6 +117,37 @@ def cases_of(attempts: Iterable[Attempt]) -> dict[str, tuple[Verdict, ...]]:
             _verdict(attempt, by_name, name)
             for attempt, by_name in zip(every, verdicts, strict=True)
         )
+    return found
+
+
+def _named_alike(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Attempts whose cases have names that others of them have, as far as they are the same."""
+    every = list(attempts)
+    names = {result.name for one in every for result in one.results}
+    if not any(map(_UNNAMED.search, names)):
+        return every
+    alike = []
+    for one in every:
+        own = {result.name for result in one.results}
+        to = _renamed(own, names)
+        results = (replace(result, name=to.get(result.name, result.name)) for result in one.results)
+        alike.append(replace(one, results=tuple(results)))
+    return alike
+
+
+def _renamed(names: Collection[str], others: Collection[str]) -> dict[str, str]:
+    """Names of cases below a test without one, with what others call the same case.
+
+    A case is the same where only one of the others, that has a name, can be it.
+    """
+    found = {}
+    for name in names:
+        if is_case(name) and _UNNAMED.search(name):
+            pattern = re.compile(r"[^.]+".join(map(re.escape, _UNNAMED.split(name))))
+            same = [one for one in others if one not in names and pattern.fullmatch(one)
+                    and not _UNNAMED.search(one)]  # fmt: skip
+            if len(same) == 1:
+                found[name] = same[0]
     return found
 
 
@@ -134,6 +173,10 @@ def compare(
     A splat, a warning or a run that breaks off where the parent has neither is a regression,
     not new. Where attempts disagree, a case regressed if that is not chance (flakiness.py).
     """
+    to = _renamed(parent, now)
+    parent = {to.get(name, name): verdicts for name, verdicts in parent.items()}
+    to = _renamed(now, parent)
+    now = {to.get(name, name): verdicts for name, verdicts in now.items()}
     changes: dict[str, Change] = {}
     for name in {**parent, **now}:
         if name.startswith(SOURCE):

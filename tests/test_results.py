@@ -104,6 +104,35 @@ def test_splats_and_broken_runs_are_never_new_nor_vanished(name: str) -> None:
     assert change(None, P, name) is None
 
 
+@pytest.mark.parametrize(
+    ("parent", "now", "expected"),
+    [
+        ({"(test 9).race.all": F}, {"mo_race.race.all": P}, {"mo_race.race.all": Change.FIXED}),
+        ({"mo_race.race.all": P}, {"(test 9).race.all": F}, {"mo_race.race.all": Change.REGRESSED}),
+        ({"a.(test 2).x": P, "a.y": P}, {"a.b.x": P, "a.y": P}, {}),
+        # Which of the two it is cannot be known; nor whether it is what has a name already
+        ({"(test 9).x": P}, {"a.x": P, "b.x": P},
+         {"(test 9).x": Change.VANISHED, "a.x": Change.NEW, "b.x": Change.NEW}),
+        ({"(test 9).x": F, "a.x": P}, {"a.x": P}, {"(test 9).x": Change.VANISHED}),
+        # Neither has a name
+        ({"(test 9).x": P}, {"(test 9).x": F}, {"(test 9).x": Change.REGRESSED}),
+        ({f"{SPLAT}(test 9).x": F}, {f"{SPLAT}a.x": F},
+         {f"{SPLAT}(test 9).x": Change.FIXED, f"{SPLAT}a.x": Change.REGRESSED}),
+    ],
+)  # fmt: skip
+def test_cases_of_a_test_that_was_cut_off_are_the_same_cases(
+    parent: dict[str, Verdict], now: dict[str, Verdict], expected: dict[str, Change]
+) -> None:
+    cases = [cases_of([attempt(**results)]) for results in (parent, now)]
+    assert compare(*cases) == expected
+
+
+def test_attempts_of_which_one_was_cut_off_have_the_same_cases() -> None:
+    cut = attempt(Outcome.TIMEOUT, **{"a.x": P, "(test 2).y": F})
+    cases = cases_of([cut, attempt(**{"a.x": P, "b.y": P})])
+    assert cases == {"a.x": (P, P), "b.y": (F, P), RUN: (F, P)}
+
+
 def test_a_case_fails_when_any_attempt_does_not_pass_it() -> None:
     cases = cases_of([attempt(a=P, b=P), attempt(a=F, b=P)])
     assert cases == {"a": (P, F), "b": (P, P)}
