@@ -139,3 +139,13 @@ def make_mini(path: Path) -> MiniKernel:
     (project / "patches" / "stack.toml").write_text('series = ["numbers"]\n')
     mini.make_series(*STEPS)
     return mini
+
+
+def make_foreign(path: Path) -> MiniKernel:
+    """As make_mini(), with the suite in the tree itself and the patches of the series made."""
+    mini = make_mini(path)
+    (mini.tree.path / "tests" / "counting").write_text(SUITE)
+    (mini.tree.path / "tests" / "list").write_text("# suites\ncounting\n")
+    mini.tree.commit("tests: count in the tree itself")
+    mini.make_series(*STEPS)
+    return mini

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,33 +122,44 @@ def test_what_does_not_build_is_skipped(tool: Tool, mini: MiniKernel) -> None:
     assert ran.out.splitlines()[-4:] == ["first bad commit is one of:", *every[2:5]]
 
 
-def knowing(mini: MiniKernel, *options: str, depends: str = "") -> None:
-    """Let the kernel define these options, and no others."""
-    on = f"\tdepends on {depends}\n" if depends else ""
-    (mini.tree.path / "Kconfig").write_text(
-        "".join(f'config {name}\n\tbool "{name}"\n{on}\n' for name in options)
-    )
+def options_history(
+    mini: MiniKernel, drop: str, defined: Callable[[int], str], length: int
+) -> list[str]:
+    """As commits() makes it, the third one bad, each with a Kconfig of its own.
+
+    drop: what olddefconfig does to options; defined: the Kconfig of a commit, by its number.
+    """
+    tree = mini.tree
+    makefile, kconfig = tree.path / "Makefile", tree.path / "Kconfig"
+    makefile.write_text(makefile.read_text().replace("linux:\n", f"\t@{drop}\nlinux:\n", 1))
+    kconfig.write_text(defined(0))
+    tree.commit("olddefconfig drops options")
+    every = []
+    tree.git("checkout", "-q", "-B", "topic", "main")
+    for number in range(length):
+        kconfig.write_text(defined(number))
+        text = FIXED if number < 2 else RUDE
+        (tree.path / "lib" / "count.sh").write_text(f"# Version {number}.\n{text}")
+        every.append(tree.commit(f"lib: version {number}"))
+    return every
+
+
+KUNIT = 'config KUNIT\n\tbool "KUnit"\n\n'
+COUNT = 'config COUNT\n\tbool "count"\n\n'
 
 
 @pytest.mark.parametrize("where", ["come", "go"])
 def test_an_option_that_comes_or_goes_is_left_out_there(
     tool: Tool, mini: MiniKernel, tmp_path: Path, where: str
 ) -> None:
-    tree = mini.tree
-    makefile = tree.path / "Makefile"
-    drop = "grep -q 'config COUNT' Kconfig || sed -i /CONFIG_COUNT=/d $(O)/$(KCONFIG_CONFIG)"
-    makefile.write_text(makefile.read_text().replace("linux:\n", f"\t@{drop}\nlinux:\n", 1))
-    knowing(mini, "KUNIT")
-    tree.commit("olddefconfig drops COUNT where it is not defined")
     suite = mini.project / "kernel-test-modules" / "counting" / ".kunitconfig"
     suite.write_text("CONFIG_KUNIT=y\nCONFIG_COUNT=y\n")
-    every = []
-    tree.git("checkout", "-q", "-B", "topic", "main")
-    for number in range(7):
-        knowing(mini, "KUNIT", *["COUNT"] * ((number >= 4) == (where == "come")))
-        text = FIXED if number < 2 else RUDE
-        (tree.path / "lib" / "count.sh").write_text(f"# Version {number}.\n{text}")
-        every.append(tree.commit(f"lib: version {number}"))
+    every = options_history(
+        mini,
+        "grep -q 'config COUNT' Kconfig || sed -i /CONFIG_COUNT=/d $(O)/$(KCONFIG_CONFIG)",
+        lambda number: KUNIT + COUNT * ((number >= 4) == (where == "come")),
+        7,
+    )
     ran = bisect(tool, mini, every[0])
     assert culprit(ran) == every[2], ran.out
     lacking = every[0] if where == "come" else every[6]
@@ -160,19 +172,12 @@ def test_an_option_that_comes_or_goes_is_left_out_there(
 def test_an_option_that_is_defined_and_cannot_be_had_is_not_left_out(
     tool: Tool, mini: MiniKernel
 ) -> None:
-    tree = mini.tree
-    makefile = tree.path / "Makefile"
-    drop = "grep -q 'depends on' Kconfig && sed -i /CONFIG_KUNIT=/d $(O)/$(KCONFIG_CONFIG) || true"
-    makefile.write_text(makefile.read_text().replace("linux:\n", f"\t@{drop}\nlinux:\n", 1))
-    knowing(mini, "KUNIT")
-    tree.commit("olddefconfig drops KUNIT where it depends on something")
-    every = []
-    tree.git("checkout", "-q", "-B", "topic", "main")
-    for number in range(5):
-        knowing(mini, "KUNIT", depends="NET" if number == 2 else "")
-        text = FIXED if number < 2 else RUDE
-        (tree.path / "lib" / "count.sh").write_text(f"# Version {number}.\n{text}")
-        every.append(tree.commit(f"lib: version {number}"))
+    every = options_history(
+        mini,
+        "grep -q 'depends on' Kconfig && sed -i /CONFIG_KUNIT=/d $(O)/$(KCONFIG_CONFIG) || true",
+        lambda number: KUNIT.rstrip() + "\n\tdepends on NET\n" * (number == 2),
+        5,
+    )
     ran = bisect(tool, mini, every[0])
     assert ran.out.splitlines()[-3:] == ["first bad commit is one of:", *every[2:4]]
     assert "built without" not in ran.err

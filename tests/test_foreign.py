@@ -12,7 +12,7 @@ from memdesc_tool.cache import open_cache
 from memdesc_tool.workspace import workspace_locks
 from tests.conftest import GitTree, Ran, Tool
 from tests.mailbox import COVER, give_identity
-from tests.minikernel import STEPS, SUITE, make_mini
+from tests.minikernel import make_foreign
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,7 @@ class Foreign:
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Foreign:
-    mini = make_mini(tmp_path)
-    (mini.tree.path / "tests" / "counting").write_text(SUITE)
-    (mini.tree.path / "tests" / "list").write_text("# suites\ncounting\n")
-    mini.tree.commit("tests: count in the tree itself")
-    mini.make_series(*STEPS)
+    mini = make_foreign(tmp_path)
     series = tmp_path / "theirs"
     series.mkdir()
     for patch in mini.series.glob("*.patch"):

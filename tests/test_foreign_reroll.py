@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import GitTree, Tool
 from tests.mailbox import COVER, give_identity, home
-from tests.minikernel import STEPS, SUITE, make_mini
+from tests.minikernel import make_foreign
 
 JANE = "Jane Reviewer <jane@example.org>"
 OTHERS = "Origin: https://example.net/{}\nBug-Debian: https://bugs.example.net/{}"
@@ -22,11 +22,7 @@ NAMES = ("say-of-what.patch", "count-right.patch", "greet.patch")
 @pytest.fixture
 def tree(tmp_path: Path) -> GitTree:
     """A "kernel" with a suite of its own, and the patches for it in the directory theirs."""
-    mini = make_mini(tmp_path)
-    (mini.tree.path / "tests" / "counting").write_text(SUITE)
-    (mini.tree.path / "tests" / "list").write_text("# suites\ncounting\n")
-    mini.tree.commit("tests: count in the tree itself")
-    mini.make_series(*STEPS)
+    mini = make_foreign(tmp_path)
     series = tmp_path / "theirs"
     series.mkdir()
     mini.tree.git("format-patch", "-q", "-U1", "-o", str(tmp_path / "made"), "main..work")
