@@ -281,8 +281,10 @@ def test_what_has_ended_is_kept_when_it_is_interrupted(
     tool: Tool, strong: Strong, tmp_path: Path
 ) -> None:
     """^C while the third mutant of five is built."""
-    argv = [sys.executable, "-m", "memdesc_tool.cli", "regress", "--project", str(strong.project),
-            "--tree", str(strong.tree.path), "--range", "main..work", "--suite", "pages",
+    # Whoever runs the tests in the background may ignore SIGINT, and that is inherited.
+    argv = ["env", "--default-signal=INT", sys.executable, "-m", "memdesc_tool.cli", "regress",
+            "--project", str(strong.project), "--tree", str(strong.tree.path),
+            "--range", "main..work", "--suite", "pages",
             "--mutate", "--sample", "5"]  # fmt: skip
     env = {**os.environ, "MEMDESC_TOOL_CACHE": str(tmp_path / "cache")}
     results = tmp_path / "cache" / "work" / "compiled"
