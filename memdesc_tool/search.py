@@ -92,6 +92,7 @@ class Search:
 
     confidence: how sure the answer has to be; grounds: how many revisions besides the
     candidates are said to be good (the good ends, and merge bases): points GOOD, GOOD - 1, ...;
+    bad_runs: the bad end is given up after so many, end_runs of them unless set;
     name: how a point is called in errors; outside: for each candidate the points (GOOD or below)
     of its parents that are no candidates, () where none is known.
     """
@@ -108,6 +109,7 @@ class Search:
     def __post_init__(self) -> None:
         self.posterior = Posterior(self.history)
         self.verified = False
+        self.bad_runs = self.end_runs
         self._skips: Counter[int] = Counter()
         self._left = np.ones(len(self.history), np.bool_)
 
@@ -232,7 +234,7 @@ class Search:
         """The end to run next; None when both are what they are said to be."""
         bad = self._tally(self.history.bad)
         if not bad.fails:
-            if bad.passes >= self.end_runs:
+            if bad.passes >= self.bad_runs:
                 raise UserError(
                     f"the bad revision {self.name(self.history.bad)} does not fail: it passed"
                     f" {bad.passes} times",

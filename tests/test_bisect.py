@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from memdesc_tool.bisect import Bisection, Predicate, Question
+from memdesc_tool.bisect import Tested as Said
 from memdesc_tool.bisectlog import Consensus, Log, Run, render
 from memdesc_tool.commands.bisect import bisect_command
 from memdesc_tool.commands.bisectoptions import Options
 from memdesc_tool.console import Progress
+from memdesc_tool.errors import UserError
 from memdesc_tool.git import Git
 from memdesc_tool.history import GOOD, read_history
 from memdesc_tool.search import Verdict
@@ -513,6 +515,51 @@ def test_what_runs_cost_is_known_after_an_interruption(history: GitTree, tmp_pat
     assert bisection.costs.here == GOOD
     assert bisection.costs.repeats == [2.0]
     assert bisection.costs.changes == [(11, 60.0)]
+
+
+class Passing(Untested):
+    """Passes, in no time."""
+
+    def test(self, *_: object, **__: object) -> Said:
+        return Said(Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("again", "end_runs", "passes"),
+    [
+        (70.0, None, 11),
+        (200.0, None, 11),
+        (1.0, None, 60),
+        (70.0, 14, 14),
+    ],
+)
+def test_a_bad_end_that_passes_is_given_up_in_time(
+    history: GitTree, tmp_path: Path, again: float, end_runs: int | None, passes: int
+) -> None:
+    """After ten minutes of running it again, the first run with its build left out; or where
+    --end-runs says so.
+    """
+    git = Git(history.path)
+    good, bad = (git.commit(tag) for tag in ("c1", "c12"))
+    question = Question(
+        git, read_history(git, bad, [good], first_parent=False), (good,), end_runs=end_runs
+    )
+    log = tmp_path / "bisect.log"
+    runs = (Run(bad, Verdict.PASS, 3000.0), *[Run(bad, Verdict.PASS, again)] * 10)
+    log.write_text(render(Log(runs[: 4 if again > 100 else 11]), Consensus((), (), {})))
+    bisection = Bisection(question, Passing(), log, Progress())
+    bisection.replay(log)
+    with pytest.raises(UserError, match=f"does not fail: it passed {passes} times"):
+        bisection.run()
+    assert len(bisection.runs) == passes
+
+
+def test_it_is_said_that_a_bad_end_passed(tool: Tool, history: GitTree) -> None:
+    ran = bisect(tool, history, "--end-runs", "3", "--", "true")
+    assert ran.status == 2
+    said = [line for line in ran.err.splitlines() if "it is run again until it fails" in line]
+    assert len(said) == 1
+    assert "2 times at most (--end-runs" in said[0]
 
 
 def test_the_log_names_no_culprit_before_one_is_found(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from memdesc_tool.bisect import END_SECONDS
 from memdesc_tool.commands.common import AnyCommand, project_option
 from memdesc_tool.errors import UserError
 from memdesc_tool.search import END_RUNS
@@ -48,7 +49,7 @@ class Options:
     overlay: bool
     kunitconfigs: tuple[Path, ...]
     confidence: float
-    end_runs: int
+    end_runs: int | None
     max_runs: int | None
     timeout: float | None
     revert_check: bool
@@ -126,8 +127,10 @@ _OPTIONS = (
                  help="NAME is a suite of the tree itself, enabled by this fragment; repeatable."),
     click.option("--confidence", type=Finite(0.5, 0.9999), default=0.95,
                  show_default=True, help="How sure the answer has to be."),
-    click.option("--end-runs", type=click.IntRange(2), default=END_RUNS, show_default=True,
-                 help="Runs of an end before it counts as what it was not said to be."),
+    click.option("--end-runs", type=click.IntRange(2),
+                 help="Runs of an end before it counts as what it was not said to be [default:"
+                 f" {END_RUNS}, of a bad one that passes no more than fit in"
+                 f" {END_SECONDS // 60} minutes]."),
     click.option("--max-runs", type=click.IntRange(1), help="Give up after so many runs."),
     click.option("--timeout", type=Finite(min=0), metavar="SECONDS",
                  help=f"Stop a CMD that runs longer; 0: none [default: {COMMAND_SECONDS}]."),
