@@ -132,7 +132,7 @@ def _resume(bisection: Bisection, options: Options) -> None:
 
 def _tell(run: Run, left: int, subject: str) -> None:
     """One line for a run that has ended."""
-    detail = f" ({run.detail})" if run.detail else ""
+    detail = f" [{run.detail}]" if run.detail else ""
     err.print(
         f"{run.verdict.value:4} {run.commit[:12]} {run.seconds:6.1f} s  {left:4} left "
         f" {one_line(subject[:60] + detail)}",
