@@ -22,7 +22,8 @@ _PLACE = re.compile(r"(?P<file>[^\s:()]+):(?P<line>\d+)\b")
 class Finding:
     """A change of a case in a row.
 
-    parent: the commit that the row is compared with; columns: names of those that show it;
+    parent: the commit that the row is compared with; among: see Cell, "" where it is the row's
+    own; columns: names of those that show it;
     detail: why, in a few words; file, line: where, in the row's tree, "" and 0 where that is
     not known; hunk: header of the hunk of the patch that has the line, "" where none has or
     nobody has looked (with_hunks); lines: the first HUNK_LINES lines of that hunk.
@@ -38,6 +39,12 @@ class Finding:
     line: int = 0
     hunk: str = ""
     lines: tuple[str, ...] = ()
+    among: str = ""
+
+    @property
+    def by(self) -> str:
+        """Which patch it is put down to."""
+        return f"one of {self.among}" if self.among else self.row.label
 
     @property
     def fingerprint(self) -> str:
@@ -48,13 +55,13 @@ class Finding:
 
 def findings(found: Regression) -> tuple[Finding, ...]:
     """Every change of the run: by row, and in it once for all columns that show the same."""
-    merged: dict[tuple[int, str, Change], Finding] = {}
+    merged: dict[tuple[int, str, Change, str], Finding] = {}
     parents: dict[str, str] = {}
     for row in found.rows:
         for cell in found.of_row(row):
             name = cell.column.name
             for case, change in cell.changes.items():
-                key = row.number, case, change
+                key = row.number, case, change, cell.among
                 if key in merged:
                     merged[key] = replace(merged[key], columns=(*merged[key].columns, name))
                 else:
@@ -65,7 +72,8 @@ def findings(found: Regression) -> tuple[Finding, ...]:
 
 def _finding(cell: Cell, parent: str, case: str, change: Change) -> Finding:
     detail = cell.detail(case)
-    finding = Finding(cell.row, parent, case, change, (cell.column.name,), detail)
+    finding = Finding(cell.row, parent, case, change, (cell.column.name,), detail,
+                      among=cell.among)  # fmt: skip
     if case.startswith((WARNING, OBJECT)) and (place := _PLACE.search(detail)):
         return replace(finding, file=place["file"], line=int(place["line"]))
     return finding

@@ -109,7 +109,7 @@ class Cell:
 
     cases: verdicts by case over all attempts; changes: of cases that are not known
     failures; known: failing cases that are; inherited: not run, since it differs from a state
-    that was in nothing that the run had read.
+    that was in nothing that the run had read; after: the number of the row compared with.
     """
 
     row: Row
@@ -119,6 +119,14 @@ class Cell:
     changes: Mapping[str, Change] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     inherited: bool = False
+    after: int | None = None
+
+    @property
+    def among(self) -> str:
+        """Like "1..23": the rows that the changes may come from; "" where it is this one alone."""
+        if self.after is None or self.row.number - self.after == 1:
+            return ""
+        return f"{self.after + 1}..{self.row.number}"
 
     @property
     def failing(self) -> tuple[str, ...]:
@@ -323,30 +331,32 @@ def cell_of(
         for case, verdicts in cases.items()
         if worst(verdicts) is Verdict.FAILED and any(k.covers(case, column.name) for k in known)
     )
-    changes = _changes(before, attempts, cases)
+    changes, after = _changes(before, attempts, cases)
     kept = {name: change for name, change in changes.items() if name not in listed}
-    return Cell(row, column, attempts, cases, kept, listed, inherited)
+    return Cell(row, column, attempts, cases, kept, listed, inherited, after)
 
 
 def _changes(
     before: Sequence[Cell],
     attempts: tuple[Attempt, ...],
     cases: Mapping[str, tuple[Verdict, ...]],
-) -> dict[str, Change]:
-    """What changed from the cells before (of one column, in order) to these attempts.
+) -> tuple[dict[str, Change], int | None]:
+    """What changed from the cells before (of one column, in order) to these attempts, and the
+    number of the row that they are compared with.
 
     Cases are compared with the last revision that could be built, so that a patch that
     cannot hides nothing; whether the run came to its end, with the parent itself.
     """
     if not before:
-        return {}
-    changes = {}
+        return {}, None
+    changes, after = {}, before[-1].row.number
     if not any(attempt.outcome is Outcome.BUILD_FAILED for attempt in attempts):
         built = [cell for cell in before if cell.broken is not Outcome.BUILD_FAILED]
-        changes = _compared(built, attempts, cases) if built else {}
+        if built:
+            changes, after = _compared(built, attempts, cases), built[-1].row.number
     changes.pop(RUN, None)
     ended = [{RUN: c[RUN]} if RUN in c else {} for c in (before[-1].cases, cases)]
-    return {**compare(*ended), **changes}
+    return {**compare(*ended), **changes}, after
 
 
 def _compared(

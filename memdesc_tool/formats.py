@@ -99,7 +99,8 @@ def _case(cell: Cell, name: str, failing: bool) -> TestCase:
     case = TestCase(xml_text(name), xml_text(cell.column.name))
     verdict, change = worst(cell.cases.get(name, ())), cell.changes.get(name)
     why = xml_text(cell.detail(name))
-    text = xml_text(f"{change.value if change else verdict.value}: ") + why
+    by = f" by one of {cell.among}" if change and cell.among else ""
+    text = xml_text(f"{change.value if change else verdict.value}{by}: ") + why
     if name in cell.known:
         case.result = [Skipped(f"known to fail: {why}")]
     elif change in BAD or failing:
@@ -137,6 +138,7 @@ def _json_cell(cell: Cell) -> dict[str, Any]:
         "row": cell.row.number,
         "column": cell.column.name,
         "inherited": cell.inherited,
+        "after": cell.after,
         "outcomes": [attempt.outcome.value for attempt in cell.attempts],
         "seconds": [round(attempt.seconds, 3) for attempt in cell.attempts],
         "logs": [attempt.log for attempt in cell.attempts],
@@ -157,6 +159,7 @@ def _json_finding(finding: Finding) -> dict[str, Any]:
     return {
         "row": finding.row.number,
         "patch": finding.row.label,
+        "among": finding.among,
         "change": finding.change.value,
         "case": finding.case,
         "columns": list(finding.columns),
@@ -181,7 +184,7 @@ def _github(bad: list[Finding]) -> Iterator[str]:
     for one in bad:
         level = "warning" if one.case.startswith(WARNING) else "error"
         place = f" file={_property(one.file)},line={one.line or 1}," if one.file else " "
-        title = _property(f"{one.change.value} by {one.row.label}")
+        title = _property(f"{one.change.value} by {one.by}")
         text = f"{', '.join(one.columns)}: {one.case} {one.detail}".strip()
         yield f"::{level}{place}title={title}::{_message(text)}"
 
@@ -196,8 +199,7 @@ def _property(text: str) -> str:
 
 def _gitlab(one: Finding) -> dict[str, Any]:
     return {
-        "description": f"{one.change.value} by {one.row.label}: {one.case} "
-        f"({', '.join(one.columns)})",
+        "description": f"{one.change.value} by {one.by}: {one.case} ({', '.join(one.columns)})",
         "check_name": "memdesc-tool regress",
         "fingerprint": one.fingerprint,
         "severity": "minor" if one.case.startswith(WARNING) else "critical",

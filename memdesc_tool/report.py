@@ -115,7 +115,7 @@ def cell_text(cell: Cell) -> Text:
             text.append(f", {cell.broken.value}", "bold red")
     for change, (word, style) in MARK.items():
         if count := sum(found is change for found in cell.changes.values()):
-            text.append(f", {count} {word} here", style)
+            text.append(f", {count} {word} {f'in {cell.among}' if cell.among else 'here'}", style)
     if cell.flaky:
         text.append(f", {len(cell.flaky)} flaky", "magenta")
     return text
@@ -161,7 +161,8 @@ def _failing(cell: Cell) -> Iterator[Text]:
 def _finding_lines(finding: Finding) -> Iterator[Text]:
     word, style = MARK[finding.change]
     where = ", ".join(finding.columns)
-    yield _line(where, finding.case, word, style, finding.detail)
+    why = f"by one of {finding.among}; {finding.detail}" if finding.among else finding.detail
+    yield _line(where, finding.case, word, style, why.removesuffix("; "))
     if finding.change in BAD and finding.file:
         hunk = finding.hunk or "not in a hunk of the patch"
         yield Text(f"    {finding.file}:{finding.line}: {hunk}", "dim")

@@ -186,8 +186,9 @@ def _cases(cell: Cell) -> list[tuple[str, str, str]]:
     told = dict(cell.changes.items())
     names = [name for name in cell.cases if name not in told and _failed(cell, name)]
     order = sorted(told, key=lambda name: told[name] not in BAD)
+    among = f" in {cell.among}" if cell.among else ""
     found = [
-        (name, report.MARK[told[name]][0], cell.detail(name))
+        (name, report.MARK[told[name]][0] + among, cell.detail(name))
         for name in order
         if told[name] is not Change.NEW or _failed(cell, name)
     ]

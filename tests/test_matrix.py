@@ -247,7 +247,8 @@ def test_strategies(
     found = json.loads((tmp_path / "j").read_text())
     assert {cell["row"] for cell in found["cells"]} <= rows
     (finding,) = found["findings"]
-    assert finding["row"] == (3 if strategy == "bisect" else 5)
+    assert (finding["row"], finding["among"]) == ((3, "") if strategy == "bisect" else (5, "1..5"))
+    assert ("(by one of 1..5; " in ran.out) == (strategy == "ends")
 
 
 def test_the_other_formats(tool: Tool, tree: GitTree, matrix: Path, tmp_path: Path) -> None:
