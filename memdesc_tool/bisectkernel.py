@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memdesc_tool import kunit, kunitrun, usedfiles
+from memdesc_tool import kunit, kunitrun, reading
 from memdesc_tool.baseline import RUN, SPLAT
 from memdesc_tool.bisect import Tested
 from memdesc_tool.bisectlog import STORED
@@ -85,7 +85,7 @@ class KernelPredicate:
             attempt = self._run(commit, tree, label)
         self._logs[commit, number] = Path(attempt.log)
         if end:
-            self._used |= usedfiles.of_build(self._build_dir(), self.workspace.source)
+            self._used |= self._runner.reading(self.column, self.workspace.source) or set()
         return replace(self._judge(attempt, end), same=self._is_parents(commit))
 
     def known(self, commits: Iterable[str]) -> dict[str, list[Tested]]:
@@ -115,7 +115,7 @@ class KernelPredicate:
         """Little for what touches no file of the kernels at the ends, as far as those are known."""
         if not self._used:
             return None
-        touched = usedfiles.touching(self.workspace.scratch, history.commits, self._used)
+        touched = reading.touching(self.workspace.scratch, history.commits, self._used)
         return np.array([1 if commit in touched else UNLIKELY for commit in history.commits])
 
     # -- running -----------------------------------------------------------------------
@@ -128,9 +128,6 @@ class KernelPredicate:
         if self.overlaid:
             commit = overlay(self.workspace, commit, [self.column.suite])
         return self.workspace.scratch.tree(commit)
-
-    def _build_dir(self) -> Path:
-        return self._runner.request(self.column, self.workspace.source, Path()).build_dir
 
     def _inputs(self, tree: str, *, strict: bool = True) -> Mapping[str, str]:
         """What a tree's results are stored by; not strict: some options may be left out."""
@@ -190,6 +187,9 @@ class KernelPredicate:
         inputs = self._inputs(tree, strict=strict)
         first = not self.store.attempts(key_of(inputs))
         self.store.add(inputs, attempt)
+        read = self._runner.reading(self.column, source) if first else None
+        if read is not None and attempt.outcome is Outcome.RAN:
+            self.store.keep_reading(key_of(inputs), read)
         if same and first:
             self.store.mark_inherited(key_of(inputs), same)
         return attempt

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from memdesc_tool.git import Git
+
 _KCONFIG = Path("include/config/auto.conf.cmd")
 _WORDS = re.compile(rb"[^\s\\:=]+")
+_BUILD = re.compile(r"(^|/)(Kbuild|Kconfig|Makefile)[^/]*$|^scripts/")
 _SOURCES = (".c", ".h", ".S", ".rs")
 _NEVER_READ = ("Documentation/", "LICENSES/", "tools/testing/selftests/")
 _NEVER_READ_FILES = ("MAINTAINERS", "CREDITS", ".mailmap", ".gitignore", ".get_maintainer.ignore")
@@ -88,3 +91,21 @@ def _elsewhere(path: PurePosixPath, read: Iterable[str]) -> bool:
 def cannot_differ(changes: Iterable[Touched], read: frozenset[str] | None) -> bool:
     """Whether what was built by reading these files cannot differ after the changes."""
     return read is not None and not any(matters(change, read) for change in changes)
+
+
+def touching(git: Git, commits: Iterable[str], read: Collection[str]) -> set[str]:
+    """The commits that touch one of these files, or that could change what is.
+
+    A merge counts where it differs from each parent there.
+    """
+    out = git.run(
+        "diff-tree", "--stdin", "--root", "-r", "-c", "--name-only", "--no-renames",
+        stdin="".join(f"{commit}\n" for commit in commits).encode(),
+    )  # fmt: skip
+    wanted, found, commit = set(commits), set(), ""
+    for line in out.splitlines():
+        if line in wanted:
+            commit = line
+        elif line in read or _BUILD.search(line):
+            found.add(commit)
+    return found

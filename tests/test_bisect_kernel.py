@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import usedfiles
 from memdesc_tool.bisectkernel import Wanted, failures, judge
 from memdesc_tool.cache import Cache
 from memdesc_tool.git import Git
+from memdesc_tool.reading import touching
 from memdesc_tool.results import Attempt, Outcome, Result, key_of, open_store
 from memdesc_tool.results import Verdict as CaseVerdict
 from memdesc_tool.search import Verdict
@@ -370,23 +370,29 @@ def test_cases_come_before_splats_and_the_end_of_the_run() -> None:
     assert failures(what, Wanted(case="splat: *")) == ("splat: oops:f",)
 
 
-def test_the_files_that_a_kernel_was_built_from(mini: MiniKernel, tmp_path: Path) -> None:
-    """As Kbuild records them, and the commits that touch any."""
-    source, build = mini.tree.path, tmp_path / "build"
-    (build / "lib").mkdir(parents=True)
-    (build / "lib" / ".count.o.cmd").write_text(
-        f"savedcmd_lib/count.o := gcc -c -o lib/count.o {source}/lib/count.sh\n\n"
-        f"source_lib/count.o := {source}/lib/count.sh\n\n"
-        "deps_lib/count.o := \\\n"
-        "    $(wildcard include/config/SMP) \\\n"
-        f"  {source}/include/linux/mm.h \\\n"
-        "  include/generated/autoconf.h \\\n\n"
-    )
-    used = usedfiles.of_build(build, source)
-    assert used == {"lib/count.sh", "include/linux/mm.h", "include/generated/autoconf.h"}
+def test_commits_that_touch_what_was_read(mini: MiniKernel) -> None:
+    source = mini.tree.path
     code = commits(mini, FIXED)[0]
     (source / "README").write_text("read\n")
     text = mini.tree.commit("doc: read")
     (source / "lib" / "Kconfig.debug").write_text("config X\n")
     config = mini.tree.commit("lib: X")
-    assert usedfiles.touching(Git(source), [code, text, config], used) == {code, config}
+    read = {"lib/count.sh", "include/linux/mm.h"}
+    assert touching(Git(source), [code, text, config], read) == {code, config}
+
+
+def test_what_a_kernel_was_made_of_is_stored(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    """What regress asks for, where it takes the results of a bisection."""
+    makefile = mini.tree.path / "Makefile"
+    makefile.write_text(
+        makefile.read_text() + "linux: record\nrecord:\n"
+        "\t@mkdir -p $(O)/lib; printf 'x\\nsource_lib/count.o := %s\\n' $(CURDIR)/lib/count.sh"
+        " >$(O)/lib/.count.o.cmd\n"
+    )
+    mini.tree.commit("Makefile: say what is read")
+    every = commits(mini, FIXED, FIXED, RUDE)
+    assert culprit(bisect(tool, mini, every[0])) == every[2]
+    with open_store(Cache(tmp_path / "cache").results) as store:
+        rows = store.database.execute("SELECT key FROM reading").fetchall()
+        assert len(rows) == 3
+        assert all("lib/count.sh" in (store.reading(key) or ()) for (key,) in rows)
