@@ -257,6 +257,11 @@ class Git:
         out = self.run("rev-list", "--reverse", "--topo-order", f"{base}..{tip}")
         return out.split()
 
+    def first_parents(self, base: str, tip: str) -> list[str]:
+        """The same without what a merge brings in: each is the first parent of the next."""
+        out = self.run("rev-list", "--reverse", "--first-parent", f"{base}..{tip}")
+        return out.split()
+
     def subject(self, revision: str) -> str:
         """The subject line of a commit."""
         return self.run("log", "-1", "--format=%s", revision)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ran, Tool
+from tests.conftest import GitTree, Ran, Tool
 from tests.minikernel import COUNT, FIXED, STEPS, MiniKernel, make_mini
 
 
@@ -198,6 +198,65 @@ def test_a_range_of_commits_needs_no_series(tool: Tool, mini: MiniKernel) -> Non
     assert ran.status == 0, ran.err
     assert "2. lib: count right" in ran.out
     assert "1 fixed, 0 regressed" in ran.out
+
+
+def changes(out: str) -> list[str]:
+    """The lines of the details that name a change, below the revisions that they are of."""
+    lines = [re.sub(" +", " ", line.strip()) for line in out.partition("\nbase (")[2].splitlines()]
+    return [one for one in lines if re.match(r"\d+\. .*:$|(fixed|regressed) ", one)]
+
+
+def test_what_a_merge_brings_in_is_the_merge_s(tool: Tool, minitree: GitTree) -> None:
+    git, a = minitree.git, minitree.path / "a.txt"
+    git("checkout", "-q", "-b", "side")
+    for name in ("one", "two"):
+        (minitree.path / name).touch()
+        minitree.commit(f"side {name}")
+    git("checkout", "-q", "-b", "work", "main")
+    a.write_text("broken\n")
+    minitree.commit("break it")
+    git("merge", "-q", "side", "-m", "merge side")
+    (minitree.path / "three").touch()
+    minitree.commit("go on")
+    ran = tool("regress", "--tree", minitree.path, "--range", "main..work",
+               "--command", "! grep -q broken a.txt", "--confirm", "0")  # fmt: skip
+    assert ran.status == 1, ran.err
+    assert changes(ran.out) == ["1. break it:", "regressed command/host: command (exit status 1)"]
+    assert "3 patches on" in ran.out
+    assert "side one" not in ran.out
+    assert "2. merge side" in ran.out
+
+
+def test_a_range_stands_on_the_commit_below_it(tool: Tool, minitree: GitTree) -> None:
+    git = minitree.git
+    fork = git("rev-parse", "main")
+    git("checkout", "-q", "-b", "work")
+    (minitree.path / "one").touch()
+    minitree.commit("one")
+    git("checkout", "-q", "main")
+    (minitree.path / "a.txt").write_text("broken\n")
+    minitree.commit("main breaks it later")
+    args = ("--tree", minitree.path, "--range", "main..work",
+            "--command", "! grep -q broken a.txt")  # fmt: skip
+    ran = tool("regress", *args)
+    assert ran.status == 0, ran.err
+    assert "0 fixed, 0 regressed" in ran.out
+    assert f"its base is {fork[:12]}" in ran.err
+    ran = tool("report", *args, "--markdown", "-")
+    assert ran.status == 0, ran.err
+    assert "GOOD" in ran.out
+
+
+def test_a_range_without_a_commit_below_it(tool: Tool, minitree: GitTree) -> None:
+    git = minitree.git
+    git("checkout", "-q", "--orphan", "work")
+    minitree.commit("from nothing")
+    ran = tool("regress", "--tree", minitree.path, "--range", "main..work", "--command", "true")
+    assert ran.status == 2
+    assert "main and work have no commit in common" in ran.err
+    ran = tool("regress", "--tree", minitree.path, "--range", "work..work", "--command", "true")
+    assert ran.status == 2
+    assert "there is no commit in work..work" in ran.err
 
 
 def test_kunit_on_a_patch(tool: Tool, mini: MiniKernel) -> None:
