@@ -2,18 +2,20 @@
 
 It runs in the source tree of the revision with SOURCE, BUILD (a directory of its own that is
 kept between revisions) and ARCH in its environment. If it prints KTAP, each result is a case;
-otherwise its exit status is the one case: 0 passed, 125 skipped, anything else failed.
+otherwise its exit status is the one case: 0 passed, 125 skipped, anything else failed. A status
+that no result accounts for says that the command did not come to its end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from memdesc_tool import consolelog, process
+from memdesc_tool.baseline import is_case
 from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
 from memdesc_tool.kunitrun import results_of
@@ -21,6 +23,8 @@ from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.workspace import Workspace
 
 SKIPPED = 125
+KSFT_SKIP = 4
+"""What a kselftest program exits with that has skipped (tools/testing/selftests/kselftest.h)."""
 _VERDICTS = {0: Verdict.PASSED, SKIPPED: Verdict.SKIPPED}
 
 
@@ -55,17 +59,32 @@ class CommandRunner:
                 env={"SOURCE": str(source), "BUILD": str(build), "ARCH": column.arch},
                 timeout=suite.timeout,
             )
-        outcome = Outcome.TIMEOUT if done.timed_out else Outcome.RAN
         results = tuple(results_of(consolelog.read(log)))
-        if not results and not done.timed_out:
+        outcome, detail = Outcome.RAN, ""
+        if done.timed_out:
+            outcome, detail = Outcome.TIMEOUT, f"still running after {suite.timeout} s"
+        elif not any(is_case(result.name) for result in results):
             verdict = _VERDICTS.get(done.status, Verdict.FAILED)
-            results = (Result(suite.name, verdict, f"exit status {done.status}"),)
-        detail = f"still running after {suite.timeout} s" if done.timed_out else ""
+            results = (Result(suite.name, verdict, f"exit status {done.status}"), *results)
+        elif why := _unexplained(done.status, results):
+            outcome, detail = Outcome.DIED, why
         return Attempt(outcome, results, started, done.seconds, str(log), detail)
 
     def reading(self, column: Column, source: Path) -> frozenset[str] | None:  # noqa: ARG002
         """Not known: it may read anything."""
         return None
+
+
+def _unexplained(status: int, results: Sequence[Result]) -> str:
+    """Why results are not all that there is to say of a command with this exit status."""
+    found = {result.verdict for result in results}
+    if status < 0:
+        return f"killed by signal {-status}"
+    if status in (0, SKIPPED) or Verdict.FAILED in found:
+        return ""
+    if status == KSFT_SKIP and Verdict.SKIPPED in found:
+        return ""
+    return f"exit status {status}, though no result failed"
 
 
 def _key(column: Column) -> str:

@@ -13,7 +13,7 @@ from memdesc_tool.baseline import Change, compare
 from memdesc_tool.flakiness import Rate, repeats, worse
 from memdesc_tool.reading import Touched, cannot_differ, files_read
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict, key_of, open_store
-from tests.conftest import Ran, Tool
+from tests.conftest import GitTree, Ran, Tool
 from tests.minikernel import STEPS, MiniKernel, make_mini
 
 P, F = Verdict.PASSED, Verdict.FAILED
@@ -174,6 +174,40 @@ def test_a_command_judges(tool: Tool, mini: MiniKernel) -> None:
     ran = regress(tool, mini, "--command", "no-such-program-anywhere", "--retries", "0")
     assert ran.status == 3
     assert "could not be started" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("kill -9 $$", 1, "regressed command/host: (run) (killed by signal 9)"),
+        ("exit 1", 1, "regressed command/host: (run) (exit status 1, though no result failed)"),
+        ("exit 125", 0, "0 regressed"),
+    ],
+)
+def test_a_command_that_ends_badly_after_good_results(
+    tool: Tool, minitree: GitTree, script: str, status: int, said: str
+) -> None:
+    judge = minitree.path / "judge"
+    judge.write_text("printf 'KTAP version 1\\n1..1\\nok 1 own\\n'\n")
+    minitree.commit("judge")
+    judge.write_text(f"{judge.read_text()}{script}\n")
+    minitree.commit("worse")
+    ran = tool("regress", "--tree", minitree.path, "--range", "main~1..main",
+               "--command", ". ./judge", "--confirm", "0")  # fmt: skip
+    assert ran.status == status, ran.out
+    assert said in re.sub(" +", " ", ran.out)
+    assert "1 passed" in ran.out
+
+
+def test_a_splat_does_not_stand_for_the_exit_status(tool: Tool, minitree: GitTree) -> None:
+    judge = minitree.path / "judge"
+    judge.write_text("echo 'BUG: kernel NULL pointer dereference, address: 0'\n")
+    minitree.commit("judge")
+    judge.write_text(f"{judge.read_text()}exit 1\n")
+    minitree.commit("worse")
+    ran = tool("regress", "--tree", minitree.path, "--range", "main~1..main",
+               "--command", ". ./judge", "--confirm", "0")  # fmt: skip
+    assert "regressed command/host: command (exit status 1)" in re.sub(" +", " ", ran.out)
 
 
 def test_a_command_can_be_a_suite(tool: Tool, mini: MiniKernel) -> None:
