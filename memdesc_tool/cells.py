@@ -5,7 +5,7 @@ config, and a cell is what a row came to in a column, compared with the row befo
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -19,8 +19,6 @@ from memdesc_tool.baseline import (
     WARNING,
     Change,
     Known,
-    cases_of,
-    compare,
     is_case,
     worst,
 )
@@ -313,78 +311,3 @@ class Regression:
     def good(self) -> bool:
         bad = self.regressed or self.failing_at_tip or self.compiled_nothing
         return not bad and self.passed_anything
-
-
-def cell_of(
-    row: Row,
-    column: Column,
-    attempts: tuple[Attempt, ...],
-    before: Sequence[Cell],
-    known: Iterable[Known],
-    *,
-    inherited: bool = False,
-) -> Cell:
-    """The cell of these attempts; before: the column's cells of the rows before, in order."""
-    cases = cases_of(attempts)
-    listed = tuple(
-        case
-        for case, verdicts in cases.items()
-        if worst(verdicts) is Verdict.FAILED and any(k.covers(case, column.name) for k in known)
-    )
-    changes, after = _changes(before, attempts, cases)
-    kept = {name: change for name, change in changes.items() if name not in listed}
-    return Cell(row, column, attempts, cases, kept, listed, inherited, after)
-
-
-def _changes(
-    before: Sequence[Cell],
-    attempts: tuple[Attempt, ...],
-    cases: Mapping[str, tuple[Verdict, ...]],
-) -> tuple[dict[str, Change], int | None]:
-    """What changed from the cells before (of one column, in order) to these attempts, and the
-    number of the row that they are compared with.
-
-    Cases are compared with the last revision that could be built, so that a patch that
-    cannot hides nothing; whether the run came to its end, with the parent itself.
-    """
-    if not before:
-        return {}, None
-    changes, after = {}, before[-1].row.number
-    if not any(attempt.outcome is Outcome.BUILD_FAILED for attempt in attempts):
-        built = [cell for cell in before if cell.broken is not Outcome.BUILD_FAILED]
-        if built:
-            changes, after = _compared(built, attempts, cases), built[-1].row.number
-    changes.pop(RUN, None)
-    ended = [{RUN: c[RUN]} if RUN in c else {} for c in (before[-1].cases, cases)]
-    return {**compare(*ended), **changes}, after
-
-
-def _compared(
-    built: Sequence[Cell], attempts: tuple[Attempt, ...], cases: Mapping[str, tuple[Verdict, ...]]
-) -> dict[str, Change]:
-    """What changed since the last of these cells.
-
-    What an object warns of is compared with the last cell that could compile it. A warning of
-    an object that no cell could compile is new, and one of an object that does not compile now
-    is not fixed.
-    """
-    last = built[-1]
-    now = Cell(last.row, last.column, attempts, cases)
-    then = dict(last.cases)
-    unknown = set()
-    for name in last.not_compiled:
-        known = next((cell for cell in reversed(built) if name not in cell.not_compiled), None)
-        if known is None:
-            unknown.add(name)
-        else:
-            warned = [case for case in known.cases if known.object_of(case) == name]
-            then |= {case: known.cases[case] for case in warned}
-    changes = compare(then, cases)
-    for case, change in tuple(changes.items()):
-        if change is Change.REGRESSED and now.object_of(case) in unknown:
-            changes[case] = Change.NEW
-        elif change is Change.FIXED and case.startswith(WARNING):
-            before = next((o for cell in reversed(built) if (o := cell.object_of(case))), "")
-            if before in now.not_compiled:
-                del changes[case]
-    return changes

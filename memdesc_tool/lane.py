@@ -11,7 +11,8 @@ from functools import cached_property
 from itertools import pairwise
 
 from memdesc_tool.baseline import Change, Known, cases_of, compare, worst
-from memdesc_tool.cells import Cell, Column, Row, Strategy, Trouble, cell_of
+from memdesc_tool.cellchange import cell_of
+from memdesc_tool.cells import Cell, Column, Row, Strategy, Trouble
 from memdesc_tool.console import Progress
 from memdesc_tool.errors import InfraError
 from memdesc_tool.filling import DEFAULT_PATIENCE, Filler, Patience, Planned, Runner, enough, plan

@@ -15,7 +15,8 @@ import pytest
 from junitparser import JUnitXml
 
 from memdesc_tool.cache import open_cache
-from memdesc_tool.cells import Column, Regression, Row, Strategy, cell_of
+from memdesc_tool.cellchange import cell_of
+from memdesc_tool.cells import Column, Regression, Row, Strategy
 from memdesc_tool.excerpt import CHARACTERS, HEAD_BYTES, TAIL_BYTES, TAIL_LINES, read_excerpt
 from memdesc_tool.fates import Fate, hunk
 from memdesc_tool.formats import OUT_CHARACTERS, junit

@@ -1,0 +1,78 @@
+"""What a patch changed, told from what the rows of a column came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from memdesc_tool.baseline import RUN, Change
+from memdesc_tool.cellchange import cell_of
+from memdesc_tool.cells import Cell, Column, Regression, Row
+from memdesc_tool.compilerun import COMPILED, compile_suite
+from memdesc_tool.results import Attempt, Outcome, Result, Verdict
+from memdesc_tool.suites import Suite, tree_suite
+
+P, F, S = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
+CASES = {"s.a": P, "s.b": P}
+SPLAT = "splat: warning:count_pages"
+OLD = "warning: mm/old.c:old_one: unused variable 'x' [-Wunused-variable]"
+NEW = "warning: mm/new.c:old_one: unused variable 'x' [-Wunused-variable]"
+
+
+def ran(cases: Mapping[str, Verdict], outcome: Outcome = Outcome.RAN) -> Attempt:
+    results = tuple(Result(name, verdict, "mm/old.c:1 (mm/old.o)") for name, verdict in
+                    cases.items())  # fmt: skip
+    return Attempt(outcome, results, 0, 1, "log")
+
+
+def walked(*rows: Attempt | tuple[Attempt, ...], suite: Suite | None = None) -> Regression:
+    """A run of one column in which the rows came to these attempts."""
+    column = Column(suite or tree_suite([]), "um")
+    cells: list[Cell] = []
+    for number, one in enumerate(rows):
+        attempts = one if isinstance(one, tuple) else (one,)
+        row = Row(number, f"{number}. patch", f"commit {number}")
+        cells.append(cell_of(row, column, attempts, cells, ()))
+    return Regression(
+        tuple(cell.row for cell in cells), (column,),
+        {(cell.row.number, column.name): cell for cell in cells},
+    )  # fmt: skip
+
+
+def changes(found: Regression) -> list[dict[str, Change]]:
+    """By row."""
+    return [dict(found.of_row(row)[0].changes) for row in found.rows]
+
+
+BROKEN = [Outcome.BUILD_FAILED, Outcome.CONFIG_FAILED, Outcome.DIED, Outcome.TIMEOUT]
+
+
+@pytest.mark.parametrize("outcome", BROKEN)
+def test_a_run_that_came_to_no_case_hides_nothing(outcome: Outcome) -> None:
+    base = {**CASES, SPLAT: F}
+    found = walked(ran(base), ran({}, outcome), ran({**base, "s.b": F}), ran(base))
+    assert changes(found) == [
+        {},
+        {RUN: Change.REGRESSED},
+        {RUN: Change.FIXED, "s.b": Change.REGRESSED},
+        {"s.b": Change.FIXED},
+    ]
+
+
+def test_what_a_run_did_not_come_to_is_not_fixed_and_not_new() -> None:
+    base = {**CASES, SPLAT: F}
+    found = walked(ran(base), ran({"s.a": P}, Outcome.DIED), ran({**base, "s.b": F}))
+    assert changes(found) == [
+        {},
+        {RUN: Change.REGRESSED, "s.b": Change.VANISHED},
+        {RUN: Change.FIXED, "s.b": Change.REGRESSED},
+    ]
+
+
+def test_a_config_that_cannot_be_had_hides_no_warning() -> None:
+    base = {COMPILED: P, OLD: F}
+    found = walked(
+        ran(base), ran({}, Outcome.CONFIG_FAILED), ran(base), suite=compile_suite("objects")
+    )
+    assert changes(found) == [{}, {RUN: Change.REGRESSED}, {RUN: Change.FIXED}]
