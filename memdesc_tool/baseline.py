@@ -178,18 +178,24 @@ def compare(
     to = _renamed(now, parent)
     now = {to.get(name, name): verdicts for name, verdicts in now.items()}
     changes: dict[str, Change] = {}
+    fine_before, fine_now = (_fine(every) for every in (parent, now))
     for name in {**parent, **now}:
         if name.startswith(SOURCE):
             continue
         before, after = parent.get(name, ()), now.get(name, ())
-        if not is_case(name):  # not there means fine
-            before, after = before or (Verdict.PASSED,), after or (Verdict.PASSED,)
+        if not is_case(name):
+            before, after = before or fine_before, after or fine_now
         change = _change(worst(before) if before else None, worst(after) if after else None)
         if len(set(before)) > 1 or len(set(after)) > 1:
             change = _measured(change, rate_of(before), rate_of(after))
         if change:
             changes[name] = change
     return _moved(changes)
+
+
+def _fine(cases: Mapping[str, tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+    """The verdicts of what is fine where it is not there, in as many attempts as there were."""
+    return (Verdict.PASSED,) * max(map(len, cases.values()), default=1)
 
 
 def _change(before: Verdict | None, after: Verdict | None) -> Change | None:

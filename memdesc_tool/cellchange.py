@@ -61,8 +61,17 @@ def _changes(
         if built:
             changes, after = _compared(built, attempts, cases), built[-1].row.number
     changes.pop(RUN, None)
-    ended = [{RUN: c[RUN]} if RUN in c else {} for c in (before[-1].cases, cases)]
+    ended = [_ended(every) for every in (before[-1].attempts, attempts)]
     return {**compare(*ended), **changes}, after
+
+
+def _ended(attempts: Iterable[Attempt]) -> dict[str, tuple[Verdict, ...]]:
+    """The case RUN, whether or not it was there to be reported."""
+    return {
+        RUN: tuple(
+            Verdict.PASSED if one.outcome is Outcome.RAN else Verdict.FAILED for one in attempts
+        )
+    }
 
 
 def _compared(

@@ -76,3 +76,14 @@ def test_a_config_that_cannot_be_had_hides_no_warning() -> None:
         ran(base), ran({}, Outcome.CONFIG_FAILED), ran(base), suite=compile_suite("objects")
     )
     assert changes(found) == [{}, {RUN: Change.REGRESSED}, {RUN: Change.FIXED}]
+
+
+@pytest.mark.parametrize(
+    ("times", "change"), [(1, Change.FLAKY), (3, Change.FLAKY), (4, Change.REGRESSED)]
+)
+def test_what_is_seldom_there_is_measured_against_every_run(times: int, change: Change) -> None:
+    fine, base = ran(CASES), (ran(CASES),) * 8
+    splat = walked(base, (ran({**CASES, SPLAT: F}),) * times + (fine,) * (8 - times))
+    assert changes(splat)[1] == {SPLAT: change}
+    died = walked(base, (ran(CASES, Outcome.DIED),) * times + (fine,) * (8 - times))
+    assert changes(died)[1] == {RUN: change}
