@@ -5,7 +5,7 @@ config, and a cell is what a row came to in a column, compared with the row befo
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -19,6 +19,7 @@ from memdesc_tool.baseline import (
     WARNING,
     Change,
     Known,
+    compare,
     is_case,
     worst,
 )
@@ -258,20 +259,23 @@ class Regression:
     @property
     def failing_at_tip(self) -> tuple[tuple[Cell, str], ...]:
         """Cases that still fail after the last patch; of a column that only compiles, those
-        that the base did not have.
+        that the base did not have, there or in another place.
         """
         return tuple(
-            (cell, case)
-            for cell in self.of_row(self.rows[-1])
-            for case in cell.failing
-            if not (cell.column.suite.compiles and self._failed_on_base(cell, case))
+            (cell, case) for cell in self.of_row(self.rows[-1]) for case in self._failing_by(cell)
         )
 
-    def _failed_on_base(self, cell: Cell, case: str) -> bool:
+    def _failing_by(self, cell: Cell) -> Iterator[str]:
+        """The cases of a cell that fail, but for those that it has from the base."""
         first = self.cells.get((self.rows[0].number, cell.column.name))
-        if first is None:
-            return False
-        return case in first.failing or cell.object_of(case) in first.not_compiled
+        if not cell.column.suite.compiles or first is None:
+            yield from cell.failing
+            return
+        since = compare(first.cases, cell.cases)
+        for case in cell.failing:
+            there = case in first.failing or since.get(case) is Change.MOVED
+            if not there and cell.object_of(case) not in first.not_compiled:
+                yield case
 
     @property
     def missing(self) -> tuple[tuple[Row, Column], ...]:

@@ -87,3 +87,15 @@ def test_what_is_seldom_there_is_measured_against_every_run(times: int, change: 
     assert changes(splat)[1] == {SPLAT: change}
     died = walked(base, (ran(CASES, Outcome.DIED),) * times + (fine,) * (8 - times))
     assert changes(died)[1] == {RUN: change}
+
+
+def test_a_warning_that_moved_does_not_fail_at_the_end() -> None:
+    base, other = {COMPILED: P, OLD: F}, OLD.replace("old_one", "old_two")
+    moved = {COMPILED: P, NEW: F}
+    found = walked(ran(base), ran(moved), suite=compile_suite("objects"))
+    assert changes(found)[1] == {OLD: Change.FIXED, NEW: Change.MOVED}
+    assert found.failing_at_tip == ()
+    assert found.good
+    more = walked(ran(base), ran({**moved, other: F}), suite=compile_suite("objects"))
+    assert len(more.failing_at_tip) == 1
+    assert not more.good
