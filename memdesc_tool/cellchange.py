@@ -80,13 +80,15 @@ def _compared(
     """What changed since the last of these cells.
 
     What is not in a run that broke off is not known to be gone, and is compared with the last
-    cell before it that has it. What an object warns of is compared with the last cell that could
+    cell before it that has it; what was skipped and is not now, with the last cell in which it
+    was not. What an object warns of is compared with the last cell that could
     compile it. A warning of an object that no cell could compile is new, and one of an object
     that does not compile now is not fixed.
     """
     last = built[-1]
     now = Cell(last.row, last.column, attempts, cases)
     then = _last_known(built)
+    then |= _before_it_skipped(built, then, cases)
     unknown = set()
     for name in last.not_compiled:
         known = next((cell for cell in reversed(built) if name not in cell.not_compiled), None)
@@ -114,6 +116,22 @@ def _last_known(built: Sequence[Cell]) -> dict[str, tuple[Verdict, ...]]:
         if not cell.broken:
             break
     return known
+
+
+def _before_it_skipped(
+    built: Sequence[Cell],
+    then: Mapping[str, tuple[Verdict, ...]],
+    cases: Mapping[str, tuple[Verdict, ...]],
+) -> dict[str, tuple[Verdict, ...]]:
+    """What cases came to that were skipped and are not now, when they last were not."""
+    found: dict[str, tuple[Verdict, ...]] = {}
+    for name, verdicts in cases.items():
+        skipped = then.get(name) and worst(then[name]) is Verdict.SKIPPED
+        if skipped and worst(verdicts) is not Verdict.SKIPPED:
+            before = (cell.cases.get(name, ()) for cell in reversed(built))
+            ran = next((one for one in before if worst(one) is not Verdict.SKIPPED), None)
+            found |= {name: ran} if ran else {}
+    return found
 
 
 def _without_silence(

@@ -99,3 +99,19 @@ def test_a_warning_that_moved_does_not_fail_at_the_end() -> None:
     more = walked(ran(base), ran({**moved, other: F}), suite=compile_suite("objects"))
     assert len(more.failing_at_tip) == 1
     assert not more.good
+
+
+@pytest.mark.parametrize(
+    ("base", "tip", "change"),
+    [
+        (F, F, None),
+        (F, P, Change.FIXED),
+        (P, P, None),
+        (P, F, Change.REGRESSED),
+        (S, F, Change.REGRESSED),
+    ],
+)
+def test_what_was_skipped_in_between(base: Verdict, tip: Verdict, change: Change | None) -> None:
+    found = walked(*(ran({"s.a": P, "s.b": one}) for one in (base, S, S, tip)))
+    assert changes(found)[2] == {}
+    assert changes(found)[3].get("s.b") is change
