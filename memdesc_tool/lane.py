@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
-from memdesc_tool.baseline import Change, Known, cases_of, compare, worst
+from memdesc_tool.baseline import BAD, Change, Known, cases_of, compare, worst
 from memdesc_tool.cellchange import cell_of
 from memdesc_tool.cells import Cell, Column, Row, Strategy, Trouble
 from memdesc_tool.console import Progress
@@ -230,13 +230,15 @@ class Lane:
         if Outcome.BUILD_FAILED in (cell.broken, before[-1].broken):
             return None  # compilers do not flake
         for case, change in cell.changes.items():
-            if change not in (Change.REGRESSED, Change.FLAKY):
+            if change not in (*BAD, Change.FLAKY):
                 continue
-            if worst(cell.cases[case]) is Verdict.SKIPPED:  # passing once is passing
+            # What a run has not reported is failed in it, as it is beside runs that have.
+            verdicts = cell.cases.get(case, (Verdict.FAILED,) * len(cell.attempts))
+            if worst(verdicts) is Verdict.SKIPPED:  # passing once is passing
                 chance = _history(before, case, Verdict.SKIPPED).estimate
                 of_patch, of_parent = min(limit, repeats(chance)), 1
             else:
-                now, past = rate_of(cell.cases[case]), rate_of(before[-1].cases.get(case, ()))
+                now, past = rate_of(verdicts), rate_of(before[-1].cases.get(case, ()))
                 of_patch, of_parent = _wanted(now, past, _history(before, case), limit)
             if len(cell.attempts) < of_patch:
                 return index

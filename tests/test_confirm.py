@@ -103,6 +103,24 @@ def test_what_is_skipped_by_luck_is_run_again(tool: Tool, mini: MiniKernel, tmp_
     assert "flaky" not in ran.out
 
 
+def test_what_is_not_reported_by_luck_is_run_again(
+    tool: Tool, minitree: GitTree, tmp_path: Path
+) -> None:
+    judge = minitree.path / "judge"
+    judge.write_text("printf 'TAP version 13\\nok 1 own\\nok 2 other\\n'\n")
+    minitree.commit("judge")
+    # The first run after the patch does not come to the second case.
+    said = tmp_path / "said"
+    judge.write_text(f"echo 'TAP version 13'; echo 'ok 1 own'; [ -e {said} ] && echo 'ok 2 other'\n"
+                     f"touch {said}\n")  # fmt: skip
+    minitree.commit("worse")
+    ran = tool("regress", "--tree", minitree.path, "--range", "main~1..main",
+               "--command", ". ./judge", "--json", tmp_path / "json")  # fmt: skip
+    assert runs(tmp_path / "json") == {0: 8, 1: 8}
+    assert "unsure command/host: other" in re.sub(" +", " ", ran.out)
+    assert "0 regressed" in ran.out
+
+
 def test_what_is_always_skipped_regressed_and_says_why(
     tool: Tool, mini: MiniKernel, tmp_path: Path
 ) -> None:
