@@ -173,11 +173,12 @@ def _compile(job: _Job, tell: building.Tell) -> Attempt:
     """
     request = job.request
     state = State(request.build_dir, request.source)
-    before = dict(state.warnings)
+    before = {name: set(state.warnings.get(name, ())) for name in state.compiled}
     said, status = _make(job, state, tell)
     if doubtful := [
         name for name, every in said.warnings.items()
-        if name in before and name not in said.failed and set(every) - set(before[name])
+        if name in before and name not in said.failed and set(every) - before[name]
+        and (request.build_dir / name).is_file()
     ]:  # fmt: skip
         for name in doubtful:
             (request.build_dir / name).unlink(missing_ok=True)

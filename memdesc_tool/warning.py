@@ -123,8 +123,8 @@ class _Places:
 
 
 class State:
-    """The warnings of every object in a build directory, and the objects that could not be
-    made, kept in it between builds.
+    """The warnings of every object in a build directory, the objects that could not be made,
+    and those that were compiled at all, kept in it between builds.
 
     An object that a build does not make again keeps the warnings it was last made with. The
     log of a build that is under way is noted before it begins, so that what a killed call
@@ -135,6 +135,7 @@ class State:
         self._path, self._source = build_dir / STATE, source
         self.warnings: dict[str, tuple[Warned, ...]] = {}
         self.failed: set[str] = set()
+        self.compiled: set[str] = set()
         self._read()
 
     def _read(self) -> None:
@@ -147,6 +148,7 @@ class State:
                 for name, every in stored["objects"].items()
             }
             self.failed = set(map(str, stored.get("failed", ())))
+            self.compiled = set(map(str, stored.get("compiled", stored["objects"])))
             pending = [(Path(log), int(begin)) for log, begin in stored["pending"]]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InfraError(
@@ -163,9 +165,10 @@ class State:
         return begin
 
     def update(self, said: ObjectLog) -> None:
-        """Take over what a build said of the objects that it made."""
-        for name in said.compiled:
+        """Take over what a build said of the objects that it made, and of none ("")."""
+        for name in (*said.compiled, ""):
             self.warnings.pop(name, None)
+        self.compiled |= said.compiled
         self.warnings |= {name: every for name, every in said.warnings.items() if every}
         self.failed = (self.failed - said.compiled) | set(said.failed)
 
@@ -186,7 +189,12 @@ class State:
         objects = {
             name: [[one.name, one.where] for one in every] for name, every in self.warnings.items()
         }
-        data = {"objects": objects, "failed": sorted(self.failed), "pending": list(pending)}
+        data = {
+            "objects": objects,
+            "failed": sorted(self.failed),
+            "compiled": sorted(self.compiled),
+            "pending": list(pending),
+        }
         write_atomic(self._path, json.dumps(data).encode())
 
 

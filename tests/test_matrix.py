@@ -130,6 +130,46 @@ def test_a_new_header_that_hides_another_is_no_bystander(
     assert ran.status == 0, ran.out
 
 
+LUCK = """\
+	@if grep -q LUCK $< && [ ! -e lucky ]; then \\
+		touch lucky; echo '$<:5:1: warning: by luck [-Wluck]'; fi
+"""
+
+
+def test_a_new_warning_is_seen_twice(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    build = FILES["Makefile.build"].replace("-include", f"{LUCK}-include")
+    write(tree, {"Makefile.build": build})
+    tree.commit("a compiler that warns once")
+    make_range(
+        tree,
+        ("luck", {"mm/count.c": COUNT + "/* LUCK */\n"}),
+        ("and a warning", {"mm/count.c": UNUSED + "/* LUCK */\n"}),
+    )
+    text = squeezed(regress(tool, tree, matrix, "--arch", "x86_64"))
+    assert "by luck" not in text
+    assert re.search("regressed .*count_pages: unused variable", text)
+    assert "1 regressed, 1 failing at the end" in text
+
+
+def test_a_warning_that_belongs_to_no_object(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    build = "all: # first\n" + FILES["Makefile.build"]
+    make_range(
+        tree,
+        *(
+            (word, {"Makefile.build": f"$(info Makefile:1: warning: {word})\n{build}",
+                    "mm/count.c": f"{COUNT}/* {word} */\n"})
+            for word in ("one", "two")
+        ),
+        ("none", {"Makefile.build": build}),
+    )  # fmt: skip
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 1, ran.err
+    text = squeezed(ran)
+    assert re.search("regressed .* warning: Makefile.*: one", text.partition("2. two:\n")[0])
+    assert re.search("regressed .* warning: Makefile.*: two", text.partition("2. two:\n")[2])
+    assert "2 fixed, 2 regressed, 0 failing at the end" in text
+
+
 def test_moved_and_fixed_warnings(tool: Tool, tree: GitTree, matrix: Path) -> None:
     old = FILES["mm/old.c"]
     moved = COUNT.replace("\treturn", "\tint left_over;\n\n\treturn")
