@@ -29,8 +29,8 @@ OBJECT = "object: "
 """What the names of objects begin with that do not compile."""
 
 SOURCE = "source: "
-"""What the names of C files begin with that the series touches: passed where the objects were
-made of them, skipped where the configuration leaves them out.
+"""What the names of C files and headers begin with that the series touches: passed where the
+objects were made of them, skipped where the configuration leaves them out.
 """
 
 _UNNAMED = re.compile(r"\(test \d+\)")

@@ -194,7 +194,7 @@ class Cell:
         return found[1] if found else ""
 
     def sources(self, verdict: Verdict) -> frozenset[str]:
-        """The C files of the series that were compiled (PASSED) or left out (SKIPPED)."""
+        """The C files and headers of the series compiled (PASSED) or left out (SKIPPED)."""
         return frozenset(
             name.removeprefix(SOURCE)
             for name, verdicts in self.cases.items()
@@ -295,7 +295,7 @@ class Regression:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The C files of the series that no column's configuration compiles at the end."""
+        """The C files and headers of the series that no column compiles at the end."""
         cells = self.of_row(self.rows[-1])
         every = {path for cell in cells for path in cell.sources(Verdict.SKIPPED)}
         return tuple(sorted(every - self._compiled))

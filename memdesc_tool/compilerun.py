@@ -51,7 +51,7 @@ def compile_suite(depth: str, wishes: Iterable[Path] = ()) -> Suite:
 
 def directories(paths: Iterable[str], arch: Arch) -> tuple[str, ...]:
     """The directories whose objects show what a change of these files does, outermost only."""
-    own = _SRCARCH.get(arch.make_arch, (arch.make_arch,))
+    own = _source_arches(arch)
     found = set()
     for path in map(PurePosixPath, paths):
         parts = path.parts[:-1]
@@ -63,6 +63,11 @@ def directories(paths: Iterable[str], arch: Arch) -> tuple[str, ...]:
     return tuple(
         sorted(one for one in found if not any(one != o and one.startswith(o) for o in found))
     )
+
+
+def _source_arches(arch: Arch) -> tuple[str, ...]:
+    """The directories below arch/ that a kernel of arch is made of."""
+    return _SRCARCH.get(arch.make_arch, (arch.make_arch,))
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class CompileRunner:
 
 @dataclass(frozen=True)
 class _Job:
-    """ours: the C files that the series touches."""
+    """ours: the C files and headers that the series touches."""
 
     request: BuildRequest
     targets: list[str]
@@ -233,7 +238,12 @@ def _objects(job: _Job) -> int:
 
 
 def _compiles(path: str, arch: Arch) -> bool:
-    """Whether a kernel of arch may be made of this file."""
+    """Whether a kernel of arch may be made of this file, a C file or a header."""
+    if path.endswith(".h"):
+        top, _, below = path.partition("/")
+        if top == "arch":
+            return below.startswith(tuple(f"{one}/" for one in _source_arches(arch)))
+        return top == "include" or top not in _NOT_COMPILED
     return path.endswith(".c") and bool(directories([path], arch))
 
 

@@ -124,7 +124,8 @@ def test_what_a_patch_cannot_change_is_not_compiled_again(
 def test_a_new_header_that_hides_another_is_no_bystander(
     tool: Tool, tree: GitTree, matrix: Path
 ) -> None:
-    make_range(tree, ("hide", {"mm/linux/pages.h": "int hidden;\n"}))
+    other = {"mm/other.c": FILES["mm/other.c"] + "/* more */\n"}
+    make_range(tree, ("touch", other), ("hide", {"mm/linux/pages.h": "int hidden;\n"}))
     ran = regress(tool, tree, matrix, "--arch", "x86_64")
     assert "= " not in ran.out
     assert ran.status == 0, ran.out
@@ -168,6 +169,20 @@ def test_a_warning_that_belongs_to_no_object(tool: Tool, tree: GitTree, matrix: 
     assert re.search("regressed .* warning: Makefile.*: one", text.partition("2. two:\n")[0])
     assert re.search("regressed .* warning: Makefile.*: two", text.partition("2. two:\n")[2])
     assert "2 fixed, 2 regressed, 0 failing at the end" in text
+
+
+def test_a_header_that_nothing_compiled_reads(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    header = {"include/linux/pages.h": "#error never\n"}
+    make_range(tree, ("break a header", header))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 1, ran.out
+    assert "compiled in no column: include/linux/pages.h" in ran.err
+    assert "NO FILE OF THE SERIES COMPILED" in ran.out
+    make_range(tree, ("break a header", header), ("and a file", {"mm/other.c": "int more;\n"}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 1, ran.out
+    assert "include/linux/pages.h" not in ran.err
+    assert "regressed compile/x86_64: object: mm/count.o" in squeezed(ran)
 
 
 def test_moved_and_fixed_warnings(tool: Tool, tree: GitTree, matrix: Path) -> None:
