@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -84,7 +84,36 @@ def read_matrix(path: Path, suites: Sequence[Suite], only: Sequence[str] = ()) -
                 columns.append(column)
     if not columns and not skipped:
         raise top.error("test", "nothing is left to test", "name suites, arches and configs")
-    return Matrix(tuple(dict.fromkeys(columns)), tuple(skipped))
+    return Matrix(told_apart(columns), tuple(skipped))
+
+
+def told_apart(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """The columns, each once, those that would have the same name with what they differ in."""
+    every = tuple(dict.fromkeys(columns))
+    alike: dict[str, list[Column]] = {}
+    for column in every:
+        alike.setdefault(column.name, []).append(column)
+    used: set[tuple[str, str, str]] = set()
+    named = []
+    for column in every:
+        same = alike[column.name]
+        known = set.intersection(*(set(_words(one)) for one in same))
+        own = [word for word in _words(column) if word not in known] if len(same) > 1 else []
+        wanted = "+".join(word for word in (column.variant.name, *own) if word)
+        name, number = wanted, 1
+        while (column.suite.name, column.arch, name) in used:
+            number += 1
+            name = f"{wanted}#{number}"
+        used.add((column.suite.name, column.arch, name))
+        named.append(replace(column, variant=replace(column.variant, name=name)))
+    return tuple(named)
+
+
+def _words(column: Column) -> tuple[str, ...]:
+    """What a column may differ in that is not in its name."""
+    variant = column.variant
+    depth = column.suite.filter if column.suite.compiles else ""
+    return (depth, variant.base, *variant.make_options, column.strategy.value)
 
 
 def _missing(column: Column) -> InfraError | None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from memdesc_tool.cells import Column
 from memdesc_tool.compilerun import compile_suite
 from memdesc_tool.errors import UserError
-from memdesc_tool.matrix import DEFAULT, read_matrix
+from memdesc_tool.matrix import DEFAULT, read_matrix, told_apart
+from memdesc_tool.suites import tree_suite
 from tests.conftest import GitTree, Ran, Tool
 from tests.fakekbuild import FILES, compiled, make_kbuild, make_range, write
 
@@ -371,6 +373,37 @@ def test_a_matrix_file_that_is_wrong_is_told_in_a_line(
     assert ran.status == 2
     assert ran.err.startswith(f"memdesc-tool: {matrix}:2: compile[1].archs: unknown field")
     assert len(ran.err.strip().splitlines()) <= 2
+
+
+ALIKE = """\
+[[compile]]
+arches = ["x86_64"]
+configs = ["defconfig"]
+[[compile]]
+arches = ["x86_64"]
+configs = ["defconfig"]
+checks = []
+"""
+
+
+def test_columns_that_would_be_called_the_same(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    matrix.write_text(ALIKE)
+    names = [column.name for column in read_matrix(matrix, []).columns]
+    assert names == ["compile/x86_64+W=1", "compile/x86_64"]
+    # -Wextra is W=1 in this tree: the column that is walked last shows nothing.
+    signs = "\treturn wanted < sizeof(int) ? 0 : wanted << PAGE_BITS;"
+    make_range(tree, ("compare", {"mm/count.c": COUNT.replace("\treturn wanted << PAGE_BITS;",
+                                                              signs)}))  # fmt: skip
+    ran = regress(tool, tree, matrix)
+    assert ran.status == 1, ran.out
+    assert "regressed compile/x86_64+W=1: warning" in squeezed(ran)
+    assert "1 regressed, 1 failing at the end" in ran.out
+
+
+def test_names_of_columns_that_differ_in_nothing_that_has_a_word(tmp_path: Path) -> None:
+    one, other = tree_suite([tmp_path / "a"]), tree_suite([tmp_path / "b"])
+    columns = [Column(suite, "um") for suite in (one, other, one)]
+    assert [column.name for column in told_apart(columns)] == ["kunit/um", "kunit/um+#2"]
 
 
 def test_the_matrix_of_the_tool_can_be_read() -> None:

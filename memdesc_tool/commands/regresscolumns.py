@@ -8,7 +8,7 @@ from pathlib import Path
 from memdesc_tool.cells import Column, Strategy
 from memdesc_tool.commands.regressoptions import DEFAULT_MATRIX, Selection
 from memdesc_tool.errors import UserError
-from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix
+from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix, told_apart
 from memdesc_tool.project import Project
 from memdesc_tool.readsuite import find_suite, suites_of
 from memdesc_tool.series import Stack
@@ -40,7 +40,7 @@ def columns_of(
     ]
     if not columns:
         raise UserError(f"no suite runs on {', '.join(options.arches)}", "choose another --arch")
-    return tuple(dict.fromkeys(columns)), ()
+    return told_apart(columns), ()
 
 
 def _of_matrix(
