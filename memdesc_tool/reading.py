@@ -4,7 +4,9 @@ Kbuild writes a command file (.NAME.cmd) beside each object, with every source a
 that the compiler opened; Kconfig writes include/config/auto.conf.cmd with every Kconfig file
 (scripts/basic/fixdep.c, scripts/kconfig/confdata.c of the kernel). A change of other sources
 leaves every object as it is. What is no source, such as a script or a Makefile, counts as
-read, unless it belongs to a part of the tree where nothing was built.
+read, unless it belongs to a part of the tree where nothing was built. So do the sources of
+programs in tools/ that the build itself runs, objtool for one: their command files have names
+that are relative to directories of their own.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _WORDS = re.compile(rb"[^\s\\:=]+")
 _BUILD = re.compile(r"(^|/)(Kbuild|Kconfig|Makefile)[^/]*$|^scripts/")
 _SOURCES = (".c", ".h", ".S", ".rs")
 _NEVER_READ = ("Documentation/", "LICENSES/", "tools/testing/selftests/")
+_BUILDS_TOOLS = re.compile(r"tools/(objtool|bpf/resolve_btfids|lib|include|arch|build|scripts)/")
 _NEVER_READ_FILES = ("MAINTAINERS", "CREDITS", ".mailmap", ".gitignore", ".get_maintainer.ignore")
 
 
@@ -67,7 +70,7 @@ def matters(change: Touched, read: frozenset[str]) -> bool:
         return True
     if change.path.startswith(_NEVER_READ) or change.path in _NEVER_READ_FILES:
         return False
-    if path.suffix in _SOURCES:
+    if path.suffix in _SOURCES and not _BUILDS_TOOLS.match(change.path):
         # A new header can hide one of the same name that stands later in the search path.
         return change.added and path.suffix == ".h" and any(
             other.endswith(f"/{path.name}") for other in read

@@ -314,6 +314,8 @@ def test_files_read(tmp_path: Path) -> None:
         ("arch/x86/Makefile", False, False), ("scripts/x.sh", False, False),
         ("Documentation/x.rst", False, True), ("MAINTAINERS", False, True),
         ("tools/testing/selftests/mm/x.c", False, True), ("tools/objtool/x.mk", False, False),
+        ("tools/objtool/check.c", False, False), ("tools/perf/builtin.c", False, True),
+        ("tools/lib/subcmd/exec-cmd.c", False, False), ("tools/mm/slabinfo.c", False, True),
     ],
 )  # fmt: skip
 def test_what_cannot_matter(path: str, added: bool, same: bool) -> None:
