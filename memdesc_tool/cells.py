@@ -291,7 +291,13 @@ class Regression:
     @property
     def passed_anything(self) -> bool:
         """Whether a case passed after the last patch, in every column."""
-        return all(cell.count(Verdict.PASSED) for cell in self.of_row(self.rows[-1]))
+        return not self.passed_nothing
+
+    @property
+    def passed_nothing(self) -> tuple[Column, ...]:
+        """The columns in which no case passed after the last patch."""
+        cells = self.of_row(self.rows[-1])
+        return tuple(cell.column for cell in cells if not cell.count(Verdict.PASSED))
 
     @property
     def left_out(self) -> tuple[str, ...]:

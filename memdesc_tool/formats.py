@@ -27,7 +27,8 @@ def junit(found: Regression, excerpts: Mapping[tuple[int, str], Excerpt]) -> byt
     """A suite for every cell, named by patch and column. Failures are what the verdict holds
     against the series: what a patch made fail, skip or vanish, and what fails after the last.
     What fails otherwise (on the base, until its fix; known to; by chance) is skipped, with the
-    reason; a column that could not be walked to its end has an error.
+    reason; a column that could not be walked to its end has an error. What is bad although no
+    case failed, since none passed, is a failure of the suite "verdict".
 
     A suite has the seconds of its runs, and the moment when the first began; none where nothing
     was run since nothing could differ. No store has those of a case: one that is alone in its
@@ -66,6 +67,10 @@ def junit(found: Regression, excerpts: Mapping[tuple[int, str], Excerpt]) -> byt
         case.system_out = xml_text(one.hint)
         suite.add_testcases([case])
         xml.add_testsuite(suite)
+    if hollow := [*_hollow(found)]:
+        suite = TestSuite("verdict")
+        suite.add_testcases(hollow)
+        xml.add_testsuite(suite)
     plain: Any = xml  # junitparser has no types
     plain.update_statistics()
     for suite, seconds in times:  # not the sum over the cases
@@ -73,6 +78,19 @@ def junit(found: Regression, excerpts: Mapping[tuple[int, str], Excerpt]) -> byt
     plain.time = round(sum(seconds for _, seconds in times), 3)
     written: bytes = plain.tostring()
     return written
+
+
+def _hollow(found: Regression) -> Iterator[TestCase]:
+    """What is bad although no case failed."""
+    if found.regressed or found.failing_at_tip:
+        return
+    wrong = [(xml_text(one.name), "no case passed") for one in found.passed_nothing]
+    if found.compiled_nothing:
+        wrong.append(("(compiled)", "no file of the series was compiled"))
+    for name, why in wrong:
+        case = TestCase(name, "verdict")
+        case.result = [Failure(why, "nothing")]
+        yield case
 
 
 def _seconds(cell: Cell) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from junitparser import JUnitXml
 
-from memdesc_tool.baseline import RUN, Change
+from memdesc_tool.baseline import RUN, SOURCE, Change
 from memdesc_tool.cellchange import cell_of
 from memdesc_tool.cells import Cell, Column, Regression, Row
 from memdesc_tool.compilerun import COMPILED, compile_suite
+from memdesc_tool.formats import junit
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.suites import Suite, tree_suite
 
@@ -115,3 +117,16 @@ def test_what_was_skipped_in_between(base: Verdict, tip: Verdict, change: Change
     found = walked(*(ran({"s.a": P, "s.b": one}) for one in (base, S, S, tip)))
     assert changes(found)[2] == {}
     assert changes(found)[3].get("s.b") is change
+
+
+def test_what_is_bad_for_want_of_a_pass_is_a_failure_for_a_ci() -> None:
+    skipped = walked(ran({"s.a": S}), ran({"s.a": S}))
+    assert not skipped.good
+    (verdict,) = [one for one in JUnitXml.fromstring(junit(skipped, {})) if one.name == "verdict"]
+    assert verdict.failures == 1
+    left = {COMPILED: P, f"{SOURCE}mm/x.c": S}
+    compiled = walked(ran(left), ran(left), suite=compile_suite("objects"))
+    assert not compiled.good
+    assert JUnitXml.fromstring(junit(compiled, {})).failures == 1
+    fine = JUnitXml.fromstring(junit(walked(ran(CASES), ran(CASES)), {}))
+    assert [one.name for one in fine if one.name == "verdict"] == []
