@@ -74,7 +74,10 @@ class Known:
     remove_when: str
 
     def covers(self, case: str, column: str) -> bool:
-        return fnmatch.fnmatchcase(case, self.case) and fnmatch.fnmatchcase(column, self.where)
+        return fnmatch.fnmatchcase(case, self.case) and self.at(column)
+
+    def at(self, column: str) -> bool:
+        return fnmatch.fnmatchcase(column, self.where)
 
 
 def read_known(directory: Path) -> tuple[Known, ...]:

@@ -230,6 +230,8 @@ class Trouble:
 class Regression:
     """What a walk found. cells: by row number, then column name; rows that a column's
     strategy left out have none. troubles: columns that could not be walked to their end.
+    unmatched: known failures whose cases ran and failed nowhere; unseen: those of which no case
+    ran in the columns that they are about.
     """
 
     rows: tuple[Row, ...]
@@ -237,6 +239,7 @@ class Regression:
     cells: Mapping[tuple[int, str], Cell]
     unmatched: tuple[Known, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    unseen: tuple[Known, ...] = ()
 
     def of_row(self, row: Row) -> tuple[Cell, ...]:
         every = (self.cells.get((row.number, column.name)) for column in self.columns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from memdesc_tool.baseline import Known
+from memdesc_tool.baseline import Known, is_case
 from memdesc_tool.cells import (
     Cell,
     Column,
@@ -109,12 +109,23 @@ def _regression(
     cells: dict[tuple[int, str], Cell],
     troubles: Sequence[Trouble],
 ) -> Regression:
-    unmatched = tuple(entry for entry in bench.known if not _used(entry, cells.values()))
-    return Regression(tuple(bench.rows), tuple(columns), cells, unmatched, tuple(troubles))
+    every = tuple(cells.values())
+    there = [one for one in bench.known if any(one.at(cell.column.name) for cell in every)]
+    unused = [one for one in there if not any(_covers(one, cell, cell.known) for cell in every)]
+    fine = tuple(one for one in unused if any(_could_fail(one, cell) for cell in every))
+    unseen = tuple(one for one in unused if one not in fine)
+    return Regression(tuple(bench.rows), tuple(columns), cells, fine, tuple(troubles), unseen)
 
 
-def _used(entry: Known, cells: Iterable[Cell]) -> bool:
-    return any(entry.covers(case, cell.column.name) for cell in cells for case in cell.known)
+def _covers(entry: Known, cell: Cell, cases: Iterable[str]) -> bool:
+    return any(entry.covers(case, cell.column.name) for case in cases)
+
+
+def _could_fail(entry: Known, cell: Cell) -> bool:
+    """Whether a cell has what an entry is about: a case, or a place for what is no case."""
+    return _covers(entry, cell, cell.cases) or (
+        not is_case(entry.case) and entry.at(cell.column.name)
+    )
 
 
 def run_one(

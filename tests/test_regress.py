@@ -179,12 +179,17 @@ def test_known_failures_are_known(tool: Tool, mini: MiniKernel) -> None:
     known.write_text(
         '[[failure]]\ncase = "counting.greets"\nreason = "not polite yet"\n'
         'remove_when = "it is"\n\n'
-        '[[failure]]\ncase = "nothing.*"\nreason = "x"\nremove_when = "the moon is full"\n'
+        '[[failure]]\ncase = "nothing.*"\nreason = "x"\nremove_when = "the moon is full"\n\n'
+        '[[failure]]\ncase = "counting.*"\nwhere = "counting/um-smp"\n'
+        'reason = "x"\nremove_when = "there is one CPU"\n\n'
+        '[[failure]]\ncase = "splat: *"\nreason = "x"\nremove_when = "it is quiet"\n'
     )
     ran = regress(tool, mini)
     assert ran.status == 0
     assert "known to fail counting/um: counting.greets" in re.sub(" +", " ", ran.out)
-    assert "known failure nothing.* on * fails nowhere any more" in ran.err
+    assert "known failure nothing.* on *: no such case in this run" in ran.err
+    assert "splat: * on * fails nowhere any more; its entry can go (it is quiet)" in ran.err
+    assert "um-smp" not in ran.err
     known.write_text('[[failure]]\ncase = "x"\nremove_when = "y"\n')
     ran = regress(tool, mini)
     assert ran.status == 2

@@ -11,7 +11,7 @@ from memdesc_tool.cache import write_atomic
 from memdesc_tool.cellexcerpt import excerpt_of
 from memdesc_tool.cells import Regression
 from memdesc_tool.commands.regressoptions import Options
-from memdesc_tool.console import err, interactive, out, warn
+from memdesc_tool.console import interactive, out, warn
 from memdesc_tool.errors import FailedError
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.matrix import Skipped
@@ -47,7 +47,7 @@ def print_found(
         for text in report.details(found, every):
             out.print(text)
     for one in skipped:
-        err.print(f"memdesc-tool: not run: {one.column.name}: {one.why}", markup=False)
+        warn(f"not run: {one.column.name}: {one.why}")
     if left_out := found.left_out:
         options = ", ".join(option.name for option in asked.options)
         warn(
@@ -56,16 +56,23 @@ def print_found(
         )
     for trouble in found.troubles if not found.good or len(found.troubles) > 1 else ():
         warn(f"not finished: {trouble.message}")
-    for entry in found.unmatched if not found.troubles else ():
-        err.print(
-            f"memdesc-tool: known failure {entry.case} on {entry.where} fails nowhere any more;"
-            f" its entry can go ({entry.remove_when})",
-            markup=False,
-        )
+    if not found.troubles:
+        _print_unused(found)
     if interactive():
         out.print()
     if found.cells:
         out.print(report.verdict(found, base.origin), markup=False)
+
+
+def _print_unused(found: Regression) -> None:
+    """The known failures that were none in this run."""
+    for entry in found.unmatched:
+        warn(
+            f"known failure {entry.case} on {entry.where} fails nowhere any more;"
+            f" its entry can go ({entry.remove_when})"
+        )
+    for entry in found.unseen:
+        warn(f"known failure {entry.case} on {entry.where}: no such case in this run")
 
 
 def _few(names: Sequence[str]) -> str:
