@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memdesc_tool.baseline import OBJECT, WARNING
@@ -66,6 +66,9 @@ def read_log(log: Path, source: Path, begin: int = 0) -> ObjectLog:
                 failed.setdefault(_object(failure["target"], source), "")
             elif said := _diagnostic(line, source):
                 found.setdefault(current, []).append(said)
+    for name, every in found.items():
+        if name.endswith(".o") and name not in failed:
+            found[name] = [_not_fatal(one) for one in every]
     places = _Places(source)
     warnings = {
         name: tuple(dict.fromkeys(places.warned(one) for one in every if one.kind == "warning"))
@@ -91,6 +94,13 @@ def _diagnostic(line: str, source: Path) -> Diagnostic | None:
         file = doc["file"].removeprefix(f"{source}/").removeprefix("./")
         return Diagnostic(file, int(doc["line"]), "warning", f"{doc['text']} [kernel-doc]")
     return parse_line(line, source)
+
+
+def _not_fatal(said: Diagnostic) -> Diagnostic:
+    """What a tool has said of an object that was made: sparse finds errors and exits with 0."""
+    if said.kind != "error" or not said.file:
+        return said
+    return replace(said, kind="warning", text=f"error: {said.text}")
 
 
 class _Places:

@@ -80,3 +80,20 @@ def test_a_warning_is_the_same_when_lines_and_offsets_move(tmp_path: Path) -> No
         moved = moved.replace(old, new)
     before = warnings(tmp_path, SOURCE, LOG)
     assert warnings(tmp_path, "/*\n */\n" + SOURCE, moved) == before
+
+
+def test_an_error_of_sparse_in_an_object_that_is_made_is_a_warning(tmp_path: Path) -> None:
+    more = "{source}/mm/a.c:6:9: error: return expression in void function\n"
+    end = "Warning: {source}/mm/a.c:3 function"
+    assert end in LOG
+    found = warnings(tmp_path, SOURCE, LOG.replace(end, more + end))
+    assert "warning: mm/a.c:used: error: return expression in void function" in found["mm/a.o"]
+
+
+def test_an_error_of_an_object_that_is_not_made_is_no_warning(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("  CC      mm/a.o\nmm/a.c:6:9: error: no such thing\n"
+                   "make[3]: *** [scripts/Makefile.build:287: mm/a.o] Error 1\n")  # fmt: skip
+    said = read_log(log, tmp_path)
+    assert said.failed == {"mm/a.o": "mm/a.c:6: error: no such thing"}
+    assert not any(said.warnings.values())
