@@ -30,7 +30,7 @@ _STEP = re.compile(rb"^  ([A-Z][A-Z0-9_]*)(?: \[M\])? +(\S+)", re.MULTILINE)
 
 _MACHINE = (
     (r"No space left on device", "the disk is full: {line}", "memdesc-tool gc gives space back"),
-    (r"Killed signal terminated program|internal compiler error: Killed",
+    (r"Killed signal terminated program|internal compiler error: Killed|\*\*\* \[.*\] Killed$",
      "the compiler was killed, probably for want of memory: {line}", "--jobs 1 needs less"),
     (r"virtual memory exhausted|Cannot allocate memory|out of memory allocating",
      "out of memory: {line}", "--jobs 1 needs less"),

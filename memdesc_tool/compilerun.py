@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from memdesc_tool import arch as architectures
@@ -30,8 +30,10 @@ from memdesc_tool.workspace import Workspace
 
 OBJECTS, KERNEL = "objects", "kernel"
 DEPTHS = (OBJECTS, KERNEL)
-COMPILED, NOTHING = "compiled", "0 objects"
+COMPILED = "compiled"
 """The case that says how many objects there are."""
+MAKE = "(make)"
+"""Stands among objects for what make could not do and no object is to blame for."""
 
 _SRCARCH = {"x86_64": ("x86",), "i386": ("x86",), "um": ("um", "x86")}
 _NOT_COMPILED = {"Documentation", "tools", "scripts", "include", "samples", "LICENSES", "rust"}
@@ -192,12 +194,14 @@ def _compile(job: _Job, tell: building.Tell) -> Attempt:
             kept = tuple(one for one in said.warnings[name] if one in again.warnings.get(name, ()))
             state.warnings[name] = kept
     state.end()
-    results = _results(said, state, job)
     log, seconds = str(request.log_file), time.time() - job.started
-    if status and not said.failed and (said.lost or results[0].detail == NOTHING):
+    if status and not said.failed:
         why = str(buildlog.errors(request.log_file, request.source)[0])
-        return Attempt(Outcome.BUILD_FAILED, (), job.started, seconds, log, why)
-    return Attempt(Outcome.RAN, tuple(results), job.started, seconds, log)
+        if said.lost or not _objects(job):
+            return Attempt(Outcome.BUILD_FAILED, (), job.started, seconds, log, why)
+        said = replace(said, failed={MAKE: why})
+    results = tuple(_results(said, state, job))
+    return Attempt(Outcome.RAN, results, job.started, seconds, log)
 
 
 def _make(job: _Job, state: State, tell: building.Tell) -> tuple[ObjectLog, int]:
@@ -205,6 +209,8 @@ def _make(job: _Job, state: State, tell: building.Tell) -> tuple[ObjectLog, int]
     done = building.compile_targets(job.request, job.targets, job.tools, tell)
     said = read_log(job.request.log_file, job.request.source, begin)
     state.update(said)
+    if not done.status:
+        state.failed.clear()
     return said, done.status
 
 

@@ -21,7 +21,14 @@ from memdesc_tool.errors import InfraError
 STATE = ".memdesc-warnings.json"
 
 _STEP = re.compile(r"  (?P<tool>[A-Z][A-Z0-9_]*)(?: \[\w\])? +(?P<target>\S+)$")
-_FAILED = re.compile(r"make(?:\[\d+\])?: \*\*\* \[[^\]]*?(?:: )?(?P<target>[^\s:\]]+)\] Error \d+")
+_FAILED = re.compile(
+    r"make(?:\[\d+\])?: \*\*\* \[[^\]]*?(?:: )?(?P<target>[^\s:\]]+)\]"
+    r" (?:Error \d+|(?!Error|Killed)[A-Z][\w ]+)"
+)
+_NO_RULE = re.compile(
+    r"make(?:\[\d+\])?: \*\*\* (?P<why>No rule to make target '(?P<what>[^']+)'"
+    r"(?:, needed by '(?P<target>[^']+)')?)"
+)
 _KERNEL_DOC = re.compile(r"(?:\S+: )?[Ww]arning: (?P<file>[^\s:]+):(?P<line>\d+):? (?P<text>.+)")
 _NUMBERS = re.compile(r":\d+(?::\d+)?\b|\b0x[0-9a-f]+\b|\b\d+(?= bytes)|\bline \d+")
 _FUNCTION = re.compile(r"[A-Za-z_$]")
@@ -64,6 +71,10 @@ def read_log(log: Path, source: Path, begin: int = 0) -> ObjectLog:
                 compiled.add(current)
             elif failure := _FAILED.match(line):
                 failed.setdefault(_object(failure["target"], source), "")
+            elif no_rule := _NO_RULE.match(line):
+                names = (no_rule["what"], no_rule["target"] or "")
+                for name in [one for one in names if one.endswith(".o")][:1]:
+                    failed[_object(name, source)] = no_rule["why"]
             elif said := _diagnostic(line, source):
                 found.setdefault(current, []).append(said)
     for name, every in found.items():
@@ -78,7 +89,10 @@ def read_log(log: Path, source: Path, begin: int = 0) -> ObjectLog:
         name: next((str(one) for one in every if one.kind == "error"), "")
         for name, every in found.items()
     }
-    objects = {name: errors.get(name) or "make failed" for name in failed if name.endswith(".o")}
+    objects = {
+        name: errors.get(name) or why or "make failed"
+        for name, why in failed.items() if name.endswith(".o")
+    }  # fmt: skip
     lost = tuple(error for name, error in errors.items() if error and name not in objects)
     return ObjectLog(frozenset(compiled), warnings, objects, lost)
 

@@ -187,6 +187,29 @@ def test_a_header_that_nothing_compiled_reads(tool: Tool, tree: GitTree, matrix:
     assert "regressed compile/x86_64: object: mm/count.o" in squeezed(ran)
 
 
+def test_what_make_cannot_make_is_not_good(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    build = FILES["Makefile.build"].replace("all: $(OBJECTS)", "all: $(OBJECTS) mm/missing.o")
+    make_range(
+        tree,
+        ("forget a file", {"Makefile.build": build, "mm/count.c": COUNT + "/* more */\n"}),
+        ("remember it", {"mm/missing.c": "int missing;\n"}),
+    )
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 1, ran.out
+    text = squeezed(ran)
+    assert "regressed compile/x86_64: object: mm/missing.o (No rule to make target" in text
+    assert "1 fixed, 1 regressed, 0 failing at the end" in text
+
+
+def test_a_make_that_fails_for_no_object(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    build = f"{FILES['Makefile.build']}all: odd\nodd:\n\t@false\n"
+    touched = {"mm/count.c": COUNT + "/* more */\n"}
+    make_range(tree, ("fail", {"Makefile.build": build, **touched}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 1, ran.out
+    assert re.search(r"regressed compile/x86_64: object: \(make\) \(.*odd. Error 1", squeezed(ran))
+
+
 def test_moved_and_fixed_warnings(tool: Tool, tree: GitTree, matrix: Path) -> None:
     old = FILES["mm/old.c"]
     moved = COUNT.replace("\treturn", "\tint left_over;\n\n\treturn")

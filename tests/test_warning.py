@@ -97,3 +97,16 @@ def test_an_error_of_an_object_that_is_not_made_is_no_warning(tmp_path: Path) ->
     said = read_log(log, tmp_path)
     assert said.failed == {"mm/a.o": "mm/a.c:6: error: no such thing"}
     assert not any(said.warnings.values())
+
+
+def test_what_make_says_of_an_object(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("make[3]: *** No rule to make target 'mm/a.o', needed by 'mm/built-in.a'.\n"
+                   "make[3]: *** No rule to make target 'mm/x.h', needed by 'mm/b.o'.  Stop.\n"
+                   "make[3]: *** [scripts/Makefile.build:287: mm/c.o] Segmentation fault\n"
+                   "make[2]: *** [scripts/Makefile.build:544: mm] Error 2\n")  # fmt: skip
+    assert read_log(log, tmp_path).failed == {
+        "mm/a.o": "No rule to make target 'mm/a.o', needed by 'mm/built-in.a'",
+        "mm/b.o": "No rule to make target 'mm/x.h', needed by 'mm/b.o'",
+        "mm/c.o": "make failed",
+    }
