@@ -1,7 +1,9 @@
 """Cells of a regression run in which nothing runs: objects are compiled and checked.
 
 A case of such a cell is a warning (warning.py), or an object that does not compile. What is
-compiled are the directories of the sources that the series touches, or the whole kernel.
+compiled are the directories of the sources that the series touches, or the whole kernel; that,
+too, where it touches only what belongs to no directory, such as headers in include/, and nothing
+where no build reads what it touches.
 Make compiles again what a patch touches or whose dependencies it touches; every object keeps
 the warnings that it was last compiled with.
 """
@@ -22,7 +24,7 @@ from memdesc_tool.build import BuildRequest, usable_cpus
 from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
 from memdesc_tool.kconfig import Fragment
-from memdesc_tool.reading import files_read
+from memdesc_tool.reading import files_read, never_read
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.suites import Kind, Suite
 from memdesc_tool.warning import ObjectLog, State, object_case, read_log
@@ -126,6 +128,11 @@ class CompileRunner:
                     one for one in self._targets(column, arch)
                     if not one.endswith("/") or _has_makefile(source / one)
                 ]  # fmt: skip
+                if not targets and all(map(never_read, self.paths)):  # make would take them all
+                    none = Result(COMPILED, Verdict.PASSED, "0 objects")
+                    return Attempt(
+                        Outcome.RAN, (none,), started, config.seconds, str(request.log_file)
+                    )
                 ours = tuple(path for path in self.left if _compiles(path, arch))
                 return _compile(_Job(request, targets, ours, tools, started), tell)
 

@@ -63,12 +63,17 @@ class Touched:
     added: bool = False
 
 
+def never_read(path: str) -> bool:
+    """Whether no build of a kernel reads this file."""
+    return path.startswith(_NEVER_READ) or path in _NEVER_READ_FILES
+
+
 def matters(change: Touched, read: frozenset[str]) -> bool:
     """Whether a change could make a difference to what was built by reading these files."""
     path = PurePosixPath(change.path)
     if change.path in read:
         return True
-    if change.path.startswith(_NEVER_READ) or change.path in _NEVER_READ_FILES:
+    if never_read(change.path):
         return False
     if path.suffix in _SOURCES and not _BUILDS_TOOLS.match(change.path):
         # A new header can hide one of the same name that stands later in the search path.

@@ -467,3 +467,17 @@ def test_a_toolchain_that_is_missing(tool: Tool, tree: GitTree, matrix: Path) ->
                PATH=str(empty))  # fmt: skip
     assert ran.status == 0, ran.err
     assert "not run: compile/x86_64+clang: clang is not installed" in ran.err
+
+
+def test_documentation_alone_makes_nothing(tool: Tool, tree: GitTree, matrix: Path) -> None:
+    makefile = f"all:\n\t@touch $(CURDIR)/../../made\n{FILES['Makefile']}"
+    write(tree, {"Makefile": makefile})
+    tree.commit("make everything by default")
+    make_range(tree, ("say more", {"Documentation/pages.rst": "Pages!\n"}))
+    ran = regress(tool, tree, matrix, "--arch", "x86_64")
+    assert ran.status == 0, ran.err
+    assert "0 objects" in ran.out
+    assert not list(tree.path.parent.rglob("made"))
+    make_range(tree, ("a header", {"include/linux/other.h": "#define OTHER 2\n"}))
+    regress(tool, tree, matrix, "--arch", "x86_64")
+    assert list(tree.path.parent.rglob("made"))
