@@ -50,7 +50,7 @@ class Finding:
     def fingerprint(self) -> str:
         """Stands for the finding in reports that outlive a run."""
         what = f"{self.case}\0{self.change.value}\0{self.row.label}"
-        return hashlib.sha256(what.encode()).hexdigest()[:32]
+        return hashlib.sha256(what.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def findings(found: Regression) -> tuple[Finding, ...]:

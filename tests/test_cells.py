@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from junitparser import JUnitXml
 
 from memdesc_tool.baseline import RUN, SOURCE, Change
+from memdesc_tool.blame import findings
 from memdesc_tool.cellchange import cell_of
 from memdesc_tool.cells import Cell, Column, Regression, Row
 from memdesc_tool.compilerun import COMPILED, compile_suite
-from memdesc_tool.formats import junit
+from memdesc_tool.formats import annotated, junit
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.suites import Suite, tree_suite
 
@@ -130,3 +133,12 @@ def test_what_is_bad_for_want_of_a_pass_is_a_failure_for_a_ci() -> None:
     assert JUnitXml.fromstring(junit(compiled, {})).failures == 1
     fine = JUnitXml.fromstring(junit(walked(ran(CASES), ran(CASES)), {}))
     assert [one.name for one in fine if one.name == "verdict"] == []
+
+
+def test_a_subject_that_is_not_utf_8_has_a_fingerprint() -> None:
+    found = walked(ran(CASES), ran({**CASES, "s.b": F}))
+    rows = (found.rows[0], replace(found.rows[1], label="1. caf\udce9"))
+    cells = {key: replace(cell, row=rows[key[0]]) for key, cell in found.cells.items()}
+    odd = replace(found, rows=rows, cells=cells)
+    (one,) = json.loads(annotated(findings(odd), "gitlab"))
+    assert len(one["fingerprint"]) == 32
