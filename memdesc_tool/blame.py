@@ -61,7 +61,7 @@ def findings(found: Regression) -> tuple[Finding, ...]:
         for cell in found.of_row(row):
             name = cell.column.name
             for case, change in cell.changes.items():
-                key = row.number, case, change, cell.among
+                key = row.number, case, change, cell.among(case)
                 if key in merged:
                     merged[key] = replace(merged[key], columns=(*merged[key].columns, name))
                 else:
@@ -73,7 +73,7 @@ def findings(found: Regression) -> tuple[Finding, ...]:
 def _finding(cell: Cell, parent: str, case: str, change: Change) -> Finding:
     detail = cell.detail(case)
     finding = Finding(cell.row, parent, case, change, (cell.column.name,), detail,
-                      among=cell.among)  # fmt: skip
+                      among=cell.among(case))  # fmt: skip
     if case.startswith((WARNING, OBJECT)) and (place := _PLACE.search(detail)):
         return replace(finding, file=place["file"], line=int(place["line"]))
     return finding

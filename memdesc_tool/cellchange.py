@@ -39,6 +39,7 @@ def cell_of(
     )
     changes, after = _changes(before, attempts, cases)
     kept = {name: change for name, change in changes.items() if name not in listed}
+    after = {name: number for name, number in after.items() if name in kept}
     return Cell(row, column, attempts, cases, kept, listed, inherited, after)
 
 
@@ -46,23 +47,24 @@ def _changes(
     before: Sequence[Cell],
     attempts: tuple[Attempt, ...],
     cases: Mapping[str, tuple[Verdict, ...]],
-) -> tuple[dict[str, Change], int | None]:
-    """What changed from the cells before (of one column, in order) to these attempts, and the
-    number of the row that they are compared with.
+) -> tuple[dict[str, Change], dict[str, int]]:
+    """What changed from the cells before (of one column, in order) to these attempts, and for
+    each change the number of the row that tells what was before.
 
     Cases are compared with the last revision that could be built, so that a patch that
     cannot hides nothing; whether the run came to its end, with the parent itself.
     """
     if not before:
-        return {}, None
-    changes, after = {}, before[-1].row.number
+        return {}, {}
+    changes: dict[str, Change] = {}
+    after: dict[str, int] = {}
     if not any(attempt.outcome in NOT_BUILT for attempt in attempts):
         built = [cell for cell in before if cell.broken not in NOT_BUILT]
         if built:
-            changes, after = _compared(built, attempts, cases), built[-1].row.number
+            changes, after = _compared(built, attempts, cases)
     changes.pop(RUN, None)
     ended = [_ended(every) for every in (before[-1].attempts, attempts)]
-    return {**compare(*ended), **changes}, after
+    return {**compare(*ended), **changes}, {**after, RUN: before[-1].row.number}
 
 
 def _ended(attempts: Iterable[Attempt]) -> dict[str, tuple[Verdict, ...]]:
@@ -76,8 +78,8 @@ def _ended(attempts: Iterable[Attempt]) -> dict[str, tuple[Verdict, ...]]:
 
 def _compared(
     built: Sequence[Cell], attempts: tuple[Attempt, ...], cases: Mapping[str, tuple[Verdict, ...]]
-) -> dict[str, Change]:
-    """What changed since the last of these cells.
+) -> tuple[dict[str, Change], dict[str, int]]:
+    """What changed since the last of these cells, and for each change the row that tells.
 
     What is not in a run that broke off is not known to be gone, and is compared with the last
     cell before it that has it; what was skipped and is not now, with the last cell in which it
@@ -87,50 +89,60 @@ def _compared(
     """
     last = built[-1]
     now = Cell(last.row, last.column, attempts, cases)
-    then = _last_known(built)
+    then, whole = _last_known(built)
     then |= _before_it_skipped(built, then, cases)
-    unknown = set()
-    for name in last.not_compiled:
-        known = next((cell for cell in reversed(built) if name not in cell.not_compiled), None)
-        if known is None:
-            unknown.add(name)
-        else:
+    compiled = {name: _compiled(built, name) for name in last.not_compiled}
+    for name, known in compiled.items():
+        if known:
             warned = [case for case in known.cases if known.object_of(case) == name]
-            then |= {case: known.cases[case] for case in warned}
-    changes = compare(then, cases)
+            then |= {case: (known.cases[case], known.row.number) for case in warned}
+    changes = compare({case: verdicts for case, (verdicts, _) in then.items()}, cases)
+    after = {}
     for case, change in tuple(changes.items()):
-        if change is Change.REGRESSED and now.object_of(case) in unknown:
+        name = now.object_of(case)
+        known = compiled.get(name) or whole
+        after[case] = then[case][1] if case in then else known.row.number
+        if change is Change.REGRESSED and name in compiled and not compiled[name]:
             changes[case] = Change.NEW
         elif change is Change.FIXED and case.startswith(WARNING):
             before = next((o for cell in reversed(built) if (o := cell.object_of(case))), "")
             if before in now.not_compiled:
                 del changes[case]
-    return _without_silence(changes, cases) if now.broken else changes
+    return _without_silence(changes, cases) if now.broken else changes, after
 
 
-def _last_known(built: Sequence[Cell]) -> dict[str, tuple[Verdict, ...]]:
-    """What the last cell has, and where its run broke off what those before it have."""
-    known: dict[str, tuple[Verdict, ...]] = {}
+def _compiled(built: Sequence[Cell], name: str) -> Cell | None:
+    """The last cell that could compile an object."""
+    return next((cell for cell in reversed(built) if name not in cell.not_compiled), None)
+
+
+_Told = dict[str, tuple[tuple[Verdict, ...], int]]
+"""What cases came to, and the number of the row that each is from."""
+
+
+def _last_known(built: Sequence[Cell]) -> tuple[_Told, Cell]:
+    """What the last cell has, and where its run broke off what those before it have; and the
+    first of those that were looked at.
+    """
+    known: _Told = {}
     for cell in reversed(built):
-        known = {**cell.cases, **known}
+        known = {**{name: (found, cell.row.number) for name, found in cell.cases.items()}, **known}
         if not cell.broken:
-            break
-    return known
+            return known, cell
+    return known, built[0]
 
 
 def _before_it_skipped(
-    built: Sequence[Cell],
-    then: Mapping[str, tuple[Verdict, ...]],
-    cases: Mapping[str, tuple[Verdict, ...]],
-) -> dict[str, tuple[Verdict, ...]]:
+    built: Sequence[Cell], then: _Told, cases: Mapping[str, tuple[Verdict, ...]]
+) -> _Told:
     """What cases came to that were skipped and are not now, when they last were not."""
-    found: dict[str, tuple[Verdict, ...]] = {}
+    found: _Told = {}
     for name, verdicts in cases.items():
-        skipped = then.get(name) and worst(then[name]) is Verdict.SKIPPED
+        skipped = name in then and worst(then[name][0]) is Verdict.SKIPPED
         if skipped and worst(verdicts) is not Verdict.SKIPPED:
-            before = (cell.cases.get(name, ()) for cell in reversed(built))
-            ran = next((one for one in before if worst(one) is not Verdict.SKIPPED), None)
-            found |= {name: ran} if ran else {}
+            before = ((cell.cases.get(name, ()), cell.row.number) for cell in reversed(built))
+            ran = next((one for one in before if worst(one[0]) is not Verdict.SKIPPED), None)
+            found |= {name: ran} if ran and ran[0] else {}
     return found
 
 

@@ -108,7 +108,8 @@ class Cell:
 
     cases: verdicts by case over all attempts; changes: of cases that are not known
     failures; known: failing cases that are; inherited: not run, since it differs from a state
-    that was in nothing that the run had read; after: the number of the row compared with.
+    that was in nothing that the run had read; after: for each change the
+    number of the row that tells what was before.
     """
 
     row: Row
@@ -118,14 +119,12 @@ class Cell:
     changes: Mapping[str, Change] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     inherited: bool = False
-    after: int | None = None
+    after: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def among(self) -> str:
-        """Like "1..23": the rows that the changes may come from; "" where it is this one alone."""
-        if self.after is None or self.row.number - self.after == 1:
-            return ""
-        return f"{self.after + 1}..{self.row.number}"
+    def among(self, case: str) -> str:
+        """Like "1..23": the rows that a change may come from; "" where it is this one alone."""
+        first = self.after.get(case, self.row.number - 1) + 1
+        return "" if first == self.row.number else f"{first}..{self.row.number}"
 
     @property
     def failing(self) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _case(cell: Cell, name: str, failing: bool) -> TestCase:
     case = TestCase(xml_text(name), xml_text(cell.column.name))
     verdict, change = worst(cell.cases.get(name, ())), cell.changes.get(name)
     why = xml_text(cell.detail(name))
-    by = f" by one of {cell.among}" if change and cell.among else ""
+    by = f" by one of {among}" if change and (among := cell.among(name)) else ""
     text = xml_text(f"{change.value if change else verdict.value}{by}: ") + why
     if name in cell.known:
         case.result = [Skipped(f"known to fail: {why}")]
@@ -156,7 +156,7 @@ def _json_cell(cell: Cell) -> dict[str, Any]:
         "row": cell.row.number,
         "column": cell.column.name,
         "inherited": cell.inherited,
-        "after": cell.after,
+        "after": dict(cell.after),
         "outcomes": [attempt.outcome.value for attempt in cell.attempts],
         "seconds": [round(attempt.seconds, 3) for attempt in cell.attempts],
         "logs": [attempt.log for attempt in cell.attempts],

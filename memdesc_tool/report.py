@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
@@ -114,8 +115,9 @@ def cell_text(cell: Cell) -> Text:
         if cell.broken:
             text.append(f", {cell.broken.value}", "bold red")
     for change, (word, style) in MARK.items():
-        if count := sum(found is change for found in cell.changes.values()):
-            text.append(f", {count} {word} {f'in {cell.among}' if cell.among else 'here'}", style)
+        among = Counter(cell.among(c) for c, found in cell.changes.items() if found is change)
+        for rows, count in sorted(among.items()):
+            text.append(f", {count} {word} {f'in {rows}' if rows else 'here'}", style)
     if cell.flaky:
         text.append(f", {len(cell.flaky)} flaky", "magenta")
     return text

@@ -186,9 +186,8 @@ def _cases(cell: Cell) -> list[tuple[str, str, str]]:
     told = dict(cell.changes.items())
     names = [name for name in cell.cases if name not in told and _failed(cell, name)]
     order = sorted(told, key=lambda name: told[name] not in BAD)
-    among = f" in {cell.among}" if cell.among else ""
     found = [
-        (name, report.MARK[told[name]][0] + among, cell.detail(name))
+        (name, _change(cell, name), cell.detail(name))
         for name in order
         if told[name] is not Change.NEW or _failed(cell, name)
     ]
@@ -196,6 +195,12 @@ def _cases(cell: Cell) -> list[tuple[str, str, str]]:
         (name, "known to fail" if name in cell.known else "fails", cell.detail(name))
         for name in names
     ]
+
+
+def _change(cell: Cell, name: str) -> str:
+    """Like "fixed", or "fixed in 1..23"."""
+    word = report.MARK[cell.changes[name]][0]
+    return f"{word} in {among}" if (among := cell.among(name)) else word
 
 
 def _failed(cell: Cell, name: str) -> bool:

@@ -73,6 +73,8 @@ def test_what_a_run_did_not_come_to_is_not_fixed_and_not_new() -> None:
         {RUN: Change.REGRESSED, "s.b": Change.VANISHED},
         {RUN: Change.FIXED, "s.b": Change.REGRESSED},
     ]
+    last = found.cells[2, found.columns[0].name]
+    assert (last.among("s.b"), last.among(RUN)) == ("1..2", ""), "which patch did is not known"
 
 
 def test_a_config_that_cannot_be_had_hides_no_warning() -> None:
@@ -120,6 +122,8 @@ def test_what_was_skipped_in_between(base: Verdict, tip: Verdict, change: Change
     found = walked(*(ran({"s.a": P, "s.b": one}) for one in (base, S, S, tip)))
     assert changes(found)[2] == {}
     assert changes(found)[3].get("s.b") is change
+    if change and base is not S:
+        assert found.cells[3, found.columns[0].name].among("s.b") == "1..3"
 
 
 def test_what_is_bad_for_want_of_a_pass_is_a_failure_for_a_ci() -> None:
