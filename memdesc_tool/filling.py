@@ -78,10 +78,8 @@ def plan(workspace: Workspace, runner: Runner, row: Row, column: Column) -> Plan
 
 def enough(store: Store, planned: Planned) -> bool:
     """Whether the store has as many attempts as the suite asks for."""
-    attempts = store.attempts(planned.key)
-    if any(attempt.outcome is Outcome.BUILD_FAILED for attempt in attempts):
-        return True
-    return len(attempts) >= planned.column.suite.attempts
+    outcomes = store.outcomes(planned.key)
+    return Outcome.BUILD_FAILED in outcomes or len(outcomes) >= planned.column.suite.attempts
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 
 from memdesc_tool.baseline import BAD, Change, Known, cases_of, compare, worst
 from memdesc_tool.cellchange import cell_of
@@ -97,7 +96,8 @@ class Lane:
     def adopt(self) -> None:
         """Visit what the store has, and run nothing."""
         have = range(len(self._bench.rows))
-        self._visited |= {index for index in have if self._attempts(index)}
+        store = self._bench.store
+        self._visited |= {index for index in have if store.outcomes(self._plan(index).key)}
 
     def walk(self) -> None:
         """Visit the rows that the strategy asks for. Raises Stopped."""
@@ -213,38 +213,40 @@ class Lane:
         limit = self._bench.patience.confirm
         if not limit or self._column.suite.compiles:
             return
-        visited = sorted(self._visited)
-        for parent, index in pairwise(visited):
+        visited, cells = sorted(self._visited), list(self.cells())
+        for position in range(1, len(visited)):
             for _ in range(2 * limit):
-                wanted = self._doubtful(parent, index, limit)
-                if wanted is None:
+                back = _doubtful(cells[: position + 1], limit)
+                if back is None:
                     break
-                planned = self._plan(wanted)
+                planned = self._plan(visited[position - back])
                 self._run(planned, f"confirming, {planned.row.label}", more=True)
+                cells = list(self.cells())
 
-    def _doubtful(self, parent: int, index: int, limit: int) -> int | None:
-        """The row that has to run again until its suspected regressions are beyond doubt."""
-        cells = list(self.cells())
-        position = sorted(self._visited).index(index)
-        cell, before = cells[position], cells[:position]
-        if Outcome.BUILD_FAILED in (cell.broken, before[-1].broken):
-            return None  # compilers do not flake
-        for case, change in cell.changes.items():
-            if change not in (*BAD, Change.FLAKY):
-                continue
-            # What a run has not reported is failed in it, as it is beside runs that have.
-            verdicts = cell.cases.get(case, (Verdict.FAILED,) * len(cell.attempts))
-            if worst(verdicts) is Verdict.SKIPPED:  # passing once is passing
-                chance = _history(before, case, Verdict.SKIPPED).estimate
-                of_patch, of_parent = min(limit, repeats(chance)), 1
-            else:
-                now, past = rate_of(verdicts), rate_of(before[-1].cases.get(case, ()))
-                of_patch, of_parent = _wanted(now, past, _history(before, case), limit)
-            if len(cell.attempts) < of_patch:
-                return index
-            if len(before[-1].attempts) < of_parent:
-                return parent
-        return None
+
+def _doubtful(cells: Sequence[Cell], limit: int) -> int | None:
+    """Which of the cells of a column up to a row has to run again until the suspected
+    regressions of the last one are beyond doubt: 0 the last, 1 the one before; None for none.
+    """
+    cell, before = cells[-1], cells[:-1]
+    if Outcome.BUILD_FAILED in (cell.broken, before[-1].broken):
+        return None  # compilers do not flake
+    for case, change in cell.changes.items():
+        if change not in (*BAD, Change.FLAKY):
+            continue
+        # What a run has not reported is failed in it, as it is beside runs that have.
+        verdicts = cell.cases.get(case, (Verdict.FAILED,) * len(cell.attempts))
+        if worst(verdicts) is Verdict.SKIPPED:  # passing once is passing
+            chance = _history(before, case, Verdict.SKIPPED).estimate
+            of_patch, of_parent = min(limit, repeats(chance)), 1
+        else:
+            now, past = rate_of(verdicts), rate_of(before[-1].cases.get(case, ()))
+            of_patch, of_parent = _wanted(now, past, _history(before, case), limit)
+        if len(cell.attempts) < of_patch:
+            return 0
+        if len(before[-1].attempts) < of_parent:
+            return 1
+    return None
 
 
 def _history(before: Sequence[Cell], case: str, bad: Verdict = Verdict.FAILED) -> Rate:

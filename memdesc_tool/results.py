@@ -142,6 +142,14 @@ class Store:
         except ValueError as error:
             raise sqlite3.DatabaseError(str(error)) from None
 
+    def outcomes(self, key: str) -> tuple[Outcome, ...]:
+        """How the attempts under a key ended, oldest first; their cases are not read."""
+        rows = self.database.execute("SELECT outcome FROM run WHERE key = ? ORDER BY id", (key,))
+        try:
+            return tuple(Outcome(outcome) for (outcome,) in rows)
+        except ValueError as error:
+            raise sqlite3.DatabaseError(str(error)) from None
+
     def inputs(self, kind: str) -> tuple[dict[str, str], ...]:
         """The inputs of every key whose input "kind" is this, in the order of their first run."""
         rows = self.database.execute("SELECT inputs FROM run GROUP BY key ORDER BY min(id)")

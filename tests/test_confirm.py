@@ -10,9 +10,17 @@ import pytest
 from junitparser import Failure, JUnitXml
 
 from memdesc_tool.baseline import Change, compare
+from memdesc_tool.cache import Cache
+from memdesc_tool.cells import Column, Row
+from memdesc_tool.commandrun import CommandRunner
+from memdesc_tool.console import Progress
 from memdesc_tool.flakiness import Rate, repeats, worse
 from memdesc_tool.reading import Touched, cannot_differ, files_read
+from memdesc_tool.regress import walk
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict, key_of, open_store
+from memdesc_tool.suites import Kind, Suite
+from memdesc_tool.tree import resolve
+from memdesc_tool.workspace import open_workspace
 from tests.conftest import GitTree, Ran, Tool
 from tests.minikernel import STEPS, MiniKernel, make_mini
 
@@ -338,3 +346,26 @@ def test_inherited_results_are_marked_until_they_are_run(tmp_path: Path) -> None
         assert (store.is_inherited(key_of(new)), store.is_inherited(key_of(old))) == (True, False)
         store.add(new, attempt, replace=True)
         assert not store.is_inherited(key_of(new))
+
+
+def test_what_is_stored_is_read_as_often_however_many_patches_there_are(
+    cache: Cache, progress: Progress, minitree: GitTree
+) -> None:
+    for number in range(12):
+        (minitree.path / "a.txt").write_text(f"{number}\n")
+        minitree.commit(f"a: {number}")
+    commits = minitree.git("rev-list", "--reverse", "HEAD").split()
+    rows = [Row(number, str(number), commit) for number, commit in enumerate(commits)]
+    suite = Suite("judge", minitree.path, "", "", (), arches=("host",), kind=Kind.COMMAND,
+                  command=("true",), timeout=60)  # fmt: skip
+    base = resolve(str(minitree.path), cache, progress)
+    with (
+        open_workspace(cache, base, progress) as workspace,
+        open_store(cache.results) as store,
+    ):
+        runner, columns = CommandRunner(workspace, progress), [Column(suite, "host")]
+        first = walk(workspace, store, runner, rows, columns)
+        said: list[str] = []
+        store.database.set_trace_callback(said.append)
+        assert walk(workspace, store, runner, rows, columns) == first
+    assert sum("FROM result" in one for one in said) <= 3 * len(rows)
