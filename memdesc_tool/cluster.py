@@ -8,6 +8,7 @@ differ from this machine's get no job, so that results of different compilers ne
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -207,12 +208,20 @@ class Cluster:
 # -- at the worker -------------------------------------------------------------------------
 
 
-@cache
 def own_cache() -> Cache:
     """A directory that no other worker on the machine uses, for as long as this one lives.
 
     It is kept: the next worker goes on with what is in it.
     """
+    with _one_thread:
+        return _own_cache()
+
+
+_one_thread = threading.Lock()
+
+
+@cache
+def _own_cache() -> Cache:
     top = open_cache()
     for number in range(SLOTS):
         lock = top.try_lock(f"worker-{number}")
@@ -252,8 +261,16 @@ def take_pack(pack: Pack) -> None:
 
 
 def work(job: Job) -> Sent:
-    """Walk a column. What this machine could not do is in the result, not raised."""
+    """Walk a column. What this machine could not do is in the result, not raised.
+
+    The threads of a worker have one source worktree, so that one of them walks at a time.
+    """
     own = own_cache()
+    with own.lock("walk"):
+        return _walked(own, job)
+
+
+def _walked(own: Cache, job: Job) -> Sent:
     column = parcel.unpacked(job.column, job.files, own.work / "files")
     workspace = parcel.workspace_of(own)
     error = hint = ""

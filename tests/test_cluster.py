@@ -86,12 +86,14 @@ def scheduler() -> Iterator[str]:
         yield address
 
 
-def worker(scheduler: str, directory: Path, **env: str) -> subprocess.Popen[str]:
+def worker(
+    scheduler: str, directory: Path, *, threads: int = 1, **env: str
+) -> subprocess.Popen[str]:
     """A worker without a nanny that would restart it; $VICTIM is its process id."""
     directory.mkdir()
     return started(
         ["sh", "-c", 'export VICTIM=$$; exec "$@"', "sh", sys.executable, "-m",
-         "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads", "1",
+         "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads", str(threads),
          "--no-dashboard", "--local-directory", str(directory)],
         "Registered to", MEMDESC_TOOL_CACHE=str(directory / "cache"), **env,
     )[0]  # fmt: skip
@@ -171,6 +173,27 @@ def test_a_worker_that_hangs_already_is_passed_over(
             for one in (first, second):
                 one.kill()
                 one.wait()
+
+
+def test_a_worker_with_threads_walks_one_column_at_a_time(
+    tool: Tool, mini: MiniKernel, tmp_path: Path, scheduler: str
+) -> None:
+    """All threads have one source worktree: a second build would change it under the first."""
+    hook = tmp_path / "hook"
+    hook.write_text(
+        f'#!/bin/sh\ntest "$1" = compile || exit 0\n'
+        f"mkdir {tmp_path}/builds || touch {tmp_path}/two\nsleep 1\nrmdir {tmp_path}/builds\n"
+    )
+    hook.chmod(0o755)
+    only = worker(scheduler, tmp_path / "only", threads=2, MINI_HOOK=str(hook))
+    try:
+        ran = regress(tool, mini, "--scheduler", scheduler)
+    finally:
+        only.kill()
+        only.wait()
+    assert ran.status == 1, ran.err
+    assert "2 regressed" in ran.out
+    assert not (tmp_path / "two").exists()
 
 
 @pytest.fixture
