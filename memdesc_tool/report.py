@@ -27,6 +27,8 @@ WIDTH = 100
 """Columns of a terminal that a table is to fit."""
 FEW = 2
 """Suites that have a column of their own in the table."""
+LABEL, NAME, LETTERS = 30, 36, 40
+"""Columns of a terminal: for a patch at least, for the name of a column and for letters at most."""
 LEGEND = ". as before, = cannot differ, + fixed, R regressed, W new warning, B not built, ~ unsure"
 
 
@@ -34,18 +36,21 @@ def table(regression: Regression) -> Table:
     """What came of every cell, in a table that fits WIDTH where it can.
 
     A row a revision and a column a suite; or, where there are too many suites for that, a
-    row a suite and a letter a revision (see _LETTERS).
+    row a suite and a letter a revision (see LEGEND).
     """
     return _wide(regression) if len(regression.columns) <= FEW else _dense(regression)
 
 
 def _wide(regression: Regression) -> Table:
     grid = _grid()
-    share = 34 if len(regression.columns) == 1 else 28
-    label = WIDTH - (share + 2) * len(regression.columns)
+    count = len(regression.columns)
+    share = 34 if count == 1 else 28
+    most = (WIDTH - LABEL - 2 * count) // count
+    widths = [max(share, min(len(column.name), most)) for column in regression.columns]
+    label = WIDTH - sum(widths) - 2 * count
     grid.add_column("patch", overflow="fold", max_width=label)
-    for column in regression.columns:
-        grid.add_column(column.name, overflow="fold", max_width=max(share, len(column.name)))
+    for column, width in zip(regression.columns, widths, strict=True):
+        grid.add_column(column.name, overflow="fold", max_width=width)
     for row in regression.rows:
         cells = (regression.cells.get((row.number, name.name)) for name in regression.columns)
         grid.add_row(Text(row.label), *(cell_text(cell) if cell else Text() for cell in cells))
@@ -58,21 +63,40 @@ def _grid() -> Table:
 
 def _dense(regression: Regression) -> Table:
     grid = _grid()
-    grid.add_column("column", overflow="fold", max_width=36)
+    names = min(NAME, max(len(column.name) for column in regression.columns))
+    grid.add_column("column", overflow="fold", max_width=NAME)
     numbers = [str(row.number) for row in regression.rows]
     wide = len(numbers) * 3 <= WIDTH // 3
-    grid.add_column(
-        " ".join(f"{n:>2}" for n in numbers) if wide else f"{numbers[0]}..{numbers[-1]}"
-    )
-    grid.add_column("at the end", overflow="fold")
+    heading = " ".join(f"{n:>2}" for n in numbers) if wide else _span(numbers)
+    letters = max(len(heading), min(len(numbers), LETTERS))
+    grid.add_column(heading, no_wrap=True, min_width=letters)
+    grid.add_column("at the end", overflow="fold", max_width=WIDTH - names - letters - 4)
     for column in regression.columns:
         cells = [regression.cells.get((row.number, column.name)) for row in regression.rows]
-        letters = Text(" " if wide else "").join(_letter(cell, wide) for cell in cells)
         last = next((cell for cell in reversed(cells) if cell), None)
-        grid.add_row(Text(column.name), letters, cell_text(last) if last else Text("not run"))
+        grid.add_row(
+            Text(column.name),
+            _letters(cells, wide),
+            cell_text(last) if last else Text("not run"),
+        )
     grid.caption = LEGEND
     grid.caption_justify = "left"
     return grid
+
+
+def _span(numbers: Sequence[str]) -> str:
+    """The heading of letters without room for every number."""
+    several = f", {LETTERS} a line" if len(numbers) > LETTERS else ""
+    return f"{numbers[0]}..{numbers[-1]}{several}"
+
+
+def _letters(cells: Sequence[Cell | None], wide: bool) -> Text:
+    """A letter for each cell, LETTERS in a line where they have no space between them."""
+    every = [_letter(cell, wide) for cell in cells]
+    if wide:
+        return Text(" ").join(every)
+    lines = (every[at : at + LETTERS] for at in range(0, len(every), LETTERS))
+    return Text("\n").join(Text().join(line) for line in lines)
 
 
 def _letter(cell: Cell | None, wide: bool) -> Text:
