@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -188,23 +190,55 @@ def _json_finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def annotated(every: Sequence[Finding], kind: str) -> str:
+@dataclass(frozen=True)
+class _Note:
+    """What is bad: title, where it is seen, what it is; file, line: "" and 0 for no place."""
+
+    title: str
+    columns: Sequence[str]
+    case: str
+    detail: str
+    fingerprint: str
+    file: str = ""
+    line: int = 0
+
+
+def annotated(found: Regression, every: Sequence[Finding], kind: str) -> str:
     """What is bad as workflow commands of GitHub (kind "github"), or as a code-quality report
-    of GitLab ("gitlab", JSON). Empty for GitHub where nothing is.
+    of GitLab ("gitlab", JSON): what a patch made fail, skip or vanish, and what else fails after
+    the last. Empty for GitHub where nothing is.
     """
-    bad = [one for one in every if one.change in BAD]
+    bad = [*_by_patches(every), *_at_the_end(found, every)]
     if kind == GITLAB:
         return json.dumps([_gitlab(one) for one in bad], indent=1)
-    return "\n".join(_github(bad))
+    return "\n".join(map(_github, bad))
 
 
-def _github(bad: list[Finding]) -> Iterator[str]:
-    for one in bad:
-        level = "warning" if one.case.startswith(WARNING) else "error"
-        place = f" file={_property(one.file)},line={one.line or 1}," if one.file else " "
-        title = _property(f"{one.change.value} by {one.by}")
-        text = f"{', '.join(one.columns)}: {one.case} {one.detail}".strip()
-        yield f"::{level}{place}title={title}::{_message(text)}"
+def _by_patches(every: Sequence[Finding]) -> Iterator[_Note]:
+    for one in every:
+        if one.change in BAD:
+            yield _Note(f"{one.change.value} by {one.by}", one.columns, one.case,
+                        one.detail, one.fingerprint, one.file, one.line)  # fmt: skip
+
+
+def _at_the_end(found: Regression, every: Sequence[Finding]) -> Iterator[_Note]:
+    """What fails after the last patch and no patch is to blame for: new cases, and the base's."""
+    told = {(one.case, name) for one in every if one.change in BAD for name in one.columns}
+    cells: dict[str, list[Cell]] = {}
+    for cell, case in found.failing_at_tip:
+        if (case, cell.column.name) not in told:
+            cells.setdefault(case, []).append(cell)
+    for case, shown in cells.items():
+        key = hashlib.sha256(f"{case}\0at the end".encode()).hexdigest()[:32]
+        columns = [cell.column.name for cell in shown]
+        yield _Note("fails at the end", columns, case, shown[0].detail(case), key)
+
+
+def _github(one: _Note) -> str:
+    level = "warning" if one.case.startswith(WARNING) else "error"
+    place = f" file={_property(one.file)},line={one.line or 1}," if one.file else " "
+    text = f"{', '.join(one.columns)}: {one.case} {one.detail}".strip()
+    return f"::{level}{place}title={_property(one.title)}::{_message(text)}"
 
 
 def _message(text: str) -> str:
@@ -215,9 +249,9 @@ def _property(text: str) -> str:
     return _message(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _gitlab(one: Finding) -> dict[str, Any]:
+def _gitlab(one: _Note) -> dict[str, Any]:
     return {
-        "description": f"{one.change.value} by {one.by}: {one.case} ({', '.join(one.columns)})",
+        "description": f"{one.title}: {one.case} ({', '.join(one.columns)})",
         "check_name": "memdesc-tool regress",
         "fingerprint": one.fingerprint,
         "severity": "minor" if one.case.startswith(WARNING) else "critical",

@@ -316,3 +316,23 @@ def test_a_project_that_goes_away(tool: Tool, mini: MiniKernel) -> None:
     assert ran.err.startswith(f"memdesc-tool: cannot read {mini.project}/kernel-test-modules/")
     assert ran.err.endswith(": No such file or directory\n")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_what_fails_at_the_end_is_annotated(tool: Tool, mini: MiniKernel) -> None:
+    """A failure that is there on the base, and one in a case that a patch adds."""
+    suite = mini.project / "kernel-test-modules" / "counting" / "counting.sh"
+    added = 'echo "    # more"\ntest "$(count)" = 42 && echo "    not ok 4 added"\n'
+    at = suite.read_text().index('if test "$(count)" = 42 &&')
+    suite.write_text(suite.read_text()[:at] + added + suite.read_text()[at:])
+    bye = [(subject, text.replace("echo hello", "echo bye")) for subject, text in STEPS]
+    (mini.tree.path / "lib" / "count.sh").write_text(COUNT.replace("echo hello", "echo bye"))
+    mini.tree.commit("lib: be rude")
+    mini.make_series(*bye)
+    ran = regress(tool, mini, "--annotations", "github")
+    assert ran.status == 1
+    assert ran.out.splitlines()[:2] == [
+        "::error title=fails at the end::counting/um: counting.greets failed",
+        "::error title=fails at the end::counting/um: counting.added failed",
+    ]
+    ran = regress(tool, mini, "--annotations", "gitlab")
+    assert ran.out.count('"description": "fails at the end: counting.') == 2

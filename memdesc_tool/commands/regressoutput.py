@@ -30,7 +30,7 @@ def write_files(found: Regression, every: Sequence[Finding], options: Options) -
         write_atomic(options.junit, formats.junit(found, excerpts))
     if options.json:
         write_atomic(options.json, formats.as_json(found, every))
-    if options.annotations and (text := formats.annotated(every, options.annotations)):
+    if options.annotations and (text := formats.annotated(found, every, options.annotations)):
         out.print(text, markup=False)
 
 
