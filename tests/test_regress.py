@@ -336,3 +336,12 @@ def test_what_fails_at_the_end_is_annotated(tool: Tool, mini: MiniKernel) -> Non
     ]
     ran = regress(tool, mini, "--annotations", "gitlab")
     assert ran.out.count('"description": "fails at the end: counting.') == 2
+
+
+def test_a_file_that_cannot_be_written_takes_nothing_with_it(tool: Tool, mini: MiniKernel) -> None:
+    ran = regress(tool, mini, "--upto", "1", "--junit", "/proc/nowhere/x.xml")
+    assert ran.status == 2
+    assert ran.err.splitlines() == [
+        "memdesc-tool: cannot write /proc/nowhere/x.xml: No such file or directory"
+    ]
+    assert ran.out.splitlines()[-1].startswith("BAD: 1 patch on ")

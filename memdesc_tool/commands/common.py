@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from memdesc_tool import tree
+from memdesc_tool.cache import write_atomic
 from memdesc_tool.console import warn
 from memdesc_tool.context import Context
 from memdesc_tool.errors import UserError
@@ -71,3 +72,11 @@ def warn_of_changes(tree_path: Path) -> None:
     """Say so where a tree of the user's has changes that a run of its HEAD does not see."""
     if changes := tree.uncommitted(Git(tree_path)):
         warn(f"{tree_path}: {changes} uncommitted changes are not in this run (HEAD is built)")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write what an option asks for to its file, all or nothing. UserError."""
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None

@@ -18,7 +18,12 @@ from memdesc_tool.commands.common import resolve_base
 from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Options, regress_options
-from memdesc_tool.commands.regressoutput import print_found, print_without, write_files
+from memdesc_tool.commands.regressoutput import (
+    print_annotations,
+    print_found,
+    print_without,
+    write_files,
+)
 from memdesc_tool.commands.regressrows import WITH_RANGE, base_revision, rows_of, what_of
 from memdesc_tool.commands.regressstrength import Strength
 from memdesc_tool.context import Context
@@ -106,8 +111,9 @@ def _regress(context: Context, options: Options) -> bool:
                 tree = str(Path(tree).absolute())
             line = report.verdict(found, base.origin)
             keep_standing(store, project, Standing(line, state, tree, time.time()))
-    write_files(found, every, options)
+    print_annotations(found, every, options)
     print_found(found, every, skipped, base, asked)
+    write_files(found, every, options)
     if found.troubles and found.good:
         raise InfraError(found.troubles[0].message, found.troubles[0].hint)
     return found.good

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from memdesc_tool import formats, report
 from memdesc_tool.baseline import BAD
 from memdesc_tool.blame import Finding, findings
-from memdesc_tool.cache import write_atomic
 from memdesc_tool.cellexcerpt import excerpt_of
 from memdesc_tool.cells import Regression
+from memdesc_tool.commands.common import write_file
 from memdesc_tool.commands.regressoptions import Options
 from memdesc_tool.console import interactive, out, warn
 from memdesc_tool.errors import FailedError
@@ -24,12 +24,16 @@ FILES = 5
 
 
 def write_files(found: Regression, every: Sequence[Finding], options: Options) -> None:
-    """What --junit, --json and --annotations ask for."""
+    """What --junit and --json ask for. Raises UserError."""
     if options.junit:
         excerpts = {key: excerpt_of(cell) for key, cell in found.cells.items()}
-        write_atomic(options.junit, formats.junit(found, excerpts))
+        write_file(options.junit, formats.junit(found, excerpts))
     if options.json:
-        write_atomic(options.json, formats.as_json(found, every))
+        write_file(options.json, formats.as_json(found, every))
+
+
+def print_annotations(found: Regression, every: Sequence[Finding], options: Options) -> None:
+    """What --annotations asks for."""
     if options.annotations and (text := formats.annotated(found, every, options.annotations)):
         out.print(text, markup=False)
 

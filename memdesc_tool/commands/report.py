@@ -10,8 +10,7 @@ import click
 
 from memdesc_tool import formats, reportpage, reporttext
 from memdesc_tool.baseline import read_known
-from memdesc_tool.cache import write_atomic
-from memdesc_tool.commands.common import resolve_base
+from memdesc_tool.commands.common import resolve_base, write_file
 from memdesc_tool.commands.completion import complete_series
 from memdesc_tool.commands.regresscolumns import columns_of
 from memdesc_tool.commands.regressoptions import Selection, selection_options
@@ -19,7 +18,7 @@ from memdesc_tool.commands.regressrows import base_revision, rows_of, what_of
 from memdesc_tool.console import out
 from memdesc_tool.context import Context
 from memdesc_tool.equivalent import read_equivalents
-from memdesc_tool.errors import ExitStatus, UserError
+from memdesc_tool.errors import ExitStatus
 from memdesc_tool.overview import Gathering, Overview
 from memdesc_tool.project import Project
 from memdesc_tool.regress import recall
@@ -81,11 +80,8 @@ def report_command(click_context: click.Context, /, **kwargs: object) -> None:
 def _write(path: Path, data: bytes) -> None:
     if str(path) == "-":
         sys.stdout.buffer.write(data)
-        return
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    else:
+        write_file(path, data)
 
 
 def _gather(context: Context, options: Options) -> Overview:
