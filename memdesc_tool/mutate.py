@@ -23,6 +23,8 @@ _CONDITION = re.compile(
 )
 _FLAG = re.compile(r"(?P<head>\s+[\w.>\-\[\]]+ = )(?P<what>true|false)(?P<end>;)$")
 _BITS = re.compile(r"(?P<head>\s+[\w.>\-\[\]]+ )(?P<what>\|=|&= ~)(?P<end>.*;)$")
+_WORDS = re.compile(r'/\*.*?(?:\*/|$)|//.*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+"""Comments, strings and characters in a line of code."""
 _ERROR = re.compile(r"-(E[A-Z]{2,})\b")
 _BOUND = re.compile(r"(?<=[\w)\]] )(<=|>=|<|>)(?= [\w(])")
 
@@ -34,7 +36,8 @@ _TELLS = re.compile(
 _KEYWORDS = re.compile(r"sizeof|return|if|while|for|switch")
 _LOCKS = re.compile(r"\w*(lock|unlock|mutex|rcu_read)\w*")
 _FLAG_CALLS = re.compile(r"(__)?(Set|Clear|TestSet|TestClear|set_|clear_|test_and_)\w*")
-_SWAPPED = {"EBUSY": "EAGAIN", "EAGAIN": "EBUSY", "ENOMEM": "EINVAL", "EINVAL": "ENOENT"}
+_SWAPPED = {"EBUSY": "EAGAIN", "EAGAIN": "EBUSY", "ENOMEM": "EINVAL", "EINVAL": "ENOENT",
+            "EIO": "EINVAL"}  # fmt: skip
 _BOUNDS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 _BEGINS_STATEMENT = (";", "{", "}", ":", ")", "else", "do", "*/")
 
@@ -105,10 +108,11 @@ def mistakes(text: str, before: str) -> Iterator[tuple[str, str]]:
     if starts and (bits := _BITS.match(text)):
         other = "|=" if bits["what"] != "|=" else "&= ~"
         yield "flag", f"{bits['head']}{other}{bits['end']}"
-    for found in _ERROR.finditer(text):
+    code_only = _WORDS.sub(lambda found: "_" * len(found[0]), text)
+    for found in _ERROR.finditer(code_only):
         code = _SWAPPED.get(found[1], "EIO")
         yield "error code", f"{text[: found.start(1)]}{code}{text[found.end(1) :]}"
-    for found in _BOUND.finditer(text):
+    for found in _BOUND.finditer(code_only):
         yield "bound", f"{text[: found.start()]}{_BOUNDS[found[0]]}{text[found.end() :]}"
 
 

@@ -380,6 +380,12 @@ def test_um_calls_what_writes_the_counts() -> None:
             ],
         ),
         ("\tstruct a *b = c->d;", ";", []),
+        ("\treturn -EIO;", ")", [("error code", "\treturn -EINVAL;")]),
+        ("\treturn 0; /* not -EBUSY, a < b */", ";", []),
+        ("\treturn 0; /* not -EBUSY for", ";", []),
+        ("\treturn a < b; // or -EBUSY", ";", [("bound", "\treturn a <= b; // or -EBUSY")]),
+        ('\tx = f("a < \\"b", a < b);', ";", [("bound", '\tx = f("a < \\"b", a <= b);')]),
+        ("\tx = y == '\"' && a < b;", ";", [("bound", "\tx = y == '\"' && a <= b;")]),
     ],
 )
 def test_mistakes(text: str, before: str, mutants: list[tuple[str, str]]) -> None:
