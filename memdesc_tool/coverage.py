@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from posixpath import normpath
 
 from memdesc_tool import process
 from memdesc_tool.addedlines import AddedLine
@@ -91,21 +92,28 @@ def collect(
 ) -> None:
     """Add what the runs in a build directory have counted in these files of the source tree.
 
-    gcov: that of the compiler. A file of which no object was built is left out. Raises
+    gcov: that of the compiler. A source that other sources include counts in their objects, as
+    a header does. A file of which no object was built is left out. Raises
     InfraError where gcov is missing or the kernel has written no counts at all.
     """
     wanted = set(files)
+    names = {Path(file).name.encode(errors="surrogateescape") for file in wanted}
     counted = False
     for path in sorted(build_dir.rglob("*.gcda")):
         counted = True
-        name = path.relative_to(build_dir).with_suffix(".c").as_posix()
-        if name in wanted or any(file.endswith(".h") for file in wanted):
+        if _may_have(path.with_suffix(".gcno"), names):
             _collect_object(path, source, wanted, into, gcov)
     if not counted:
         raise InfraError(
             f"the kernel in {build_dir} has written no counts",
             "its compiler's gcov runtime must fit: see the kernel's running_tips.rst",
         )
+
+
+def _may_have(notes: Path, names: Iterable[bytes]) -> bool:
+    """Whether an object was made of files of these names; notes of it have their paths."""
+    noted = notes.read_bytes() if notes.exists() else b""
+    return any(name in noted for name in names)
 
 
 def _collect_object(
@@ -115,7 +123,7 @@ def _collect_object(
     with process.reading(argv, cwd=counts.parent) as stream:
         reports = [json.loads(line) for line in stream]
     for file in (file for report in reports for file in report["files"]):
-        name = file["file"].removeprefix(f"{source}/").removeprefix("./")
+        name = normpath(file["file"]).removeprefix(f"{source}/")
         if name in wanted:
             _add(into.setdefault(name, FileCoverage()), file["lines"])
 

@@ -337,6 +337,22 @@ def test_coverage_by_patch(tool: Tool, strong: Strong) -> None:
     assert "- `2. take pages`: 11 of 13 (85%) of the added lines run\n" in report(tool, strong)
 
 
+def test_a_source_that_another_one_includes_is_covered(tool: Tool, strong: Strong) -> None:
+    """As kernel/sched/build_policy.c includes rt.c, and KUnit tests what they test."""
+    all_of_it = {"tests/all.c": '#include "../mm/take_off.c"\n'}
+    make_range(
+        strong.tree,
+        ("declare", {"include/linux/pages.h": HEADER, "mm/take_off.c": "", **all_of_it}),
+        ("take pages", {"mm/take_off.c": TAKE}),
+    )
+    # The header would have every object looked at.
+    ran = tool("regress", "--project", strong.project, "--tree", strong.tree.path,
+               "--range", "work~1..work", "--suite", "pages", "--coverage")  # fmt: skip
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert "1. take pages 11 of 13 (85%) 4 of 4 (100%)" in lines, ran.out
+
+
 LINKED = """\
   .fini_array : {
 	__fini_array_start = .;
