@@ -305,6 +305,17 @@ def test_what_has_ended_is_kept_when_it_is_interrupted(
     assert "not finished" not in report(tool, strong)
 
 
+def test_a_failure_that_is_known_notices_nothing(tool: Tool, strong: Strong) -> None:
+    (strong.project / "patches" / "known-failures.toml").write_text(
+        '[[failure]]\ncase = "pages.too_many"\nreason = "odd"\nremove_when = "it is mended"\n'
+    )
+    ran = regress(tool, strong, "--mutate")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert "no suite notices: mm/take.c:16: error code: return -EBUSY;" in lines
+    assert "no suite notices: mm/take.c:14: error code: return -EINVAL;" not in lines
+
+
 def test_a_list_of_mutants_with_a_mistake(tool: Tool, strong: Strong) -> None:
     (strong.project / "patches" / "mutants.toml").write_text('[[equivalent]]\nfile = "a.c"\n')
     ran = regress(tool, strong, "--mutate")

@@ -98,7 +98,7 @@ def _regress(context: Context, options: Options) -> bool:
             return _without(bench, stack, base, columns)
         rows = rows_of(workspace, stack, base, options, context.progress)
         if options.mutate or options.coverage:
-            strength = Strength(workspace, store, project, rows, columns, options)
+            strength = Strength(workspace, store, project, rows, columns, options, known)
             return strength.measure(context.progress)
         if options.ends_only:
             rows = [rows[0], rows[-1]]

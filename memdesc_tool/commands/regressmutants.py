@@ -10,7 +10,7 @@ from pathlib import Path
 from memdesc_tool import arch as architectures
 from memdesc_tool import equivalent, fates, measured, mutate
 from memdesc_tool.addedlines import AddedLine
-from memdesc_tool.baseline import BAD, cases_of, compare
+from memdesc_tool.baseline import BAD, Known, cases_of, compare, worst
 from memdesc_tool.cells import Column, Row
 from memdesc_tool.commands.regressmutantsoutput import print_absent, print_fates, print_stale
 from memdesc_tool.commands.regressoptions import Options
@@ -24,7 +24,7 @@ from memdesc_tool.lane import Meter
 from memdesc_tool.mutate import Mutant
 from memdesc_tool.project import Project
 from memdesc_tool.regress import run_one
-from memdesc_tool.results import Attempt, Outcome, Store
+from memdesc_tool.results import Attempt, Outcome, Store, Verdict
 from memdesc_tool.runners import runners
 from memdesc_tool.suites import Kind
 from memdesc_tool.suitestate import state_of, states_of
@@ -57,7 +57,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Mutation:
-    """Plants mistakes in these lines of the last row, and shows them to these columns."""
+    """Plants mistakes in these lines of the last row, and shows them to these columns.
+
+    known: failures that regress holds against nobody, and that notice nothing either.
+    """
 
     workspace: Workspace
     store: Store
@@ -67,6 +70,7 @@ class Mutation:
     lines: tuple[AddedLine, ...]
     options: Options
     progress: Progress
+    known: tuple[Known, ...] = ()
 
     def run(self) -> None:
         """Do so, store what comes of it and print it. What was run before is not run again, and
@@ -184,8 +188,14 @@ class Mutation:
             return Came.NOTICED, "does not boot"
         if any(one.outcome is Outcome.BUILD_FAILED for one in attempts):
             return Came.BROKEN, ""
-        changes = compare(cases_of(cell.unharmed), cases_of(attempts))
-        case = next((name for name, one in changes.items() if one in BAD), "")
+        cases = cases_of(attempts)
+        changes = compare(cases_of(cell.unharmed), cases)
+
+        def known(case: str) -> bool:
+            failed = worst(cases.get(case, ())) is Verdict.FAILED
+            return failed and any(one.covers(case, column.name) for one in self.known)
+
+        case = next((n for n, one in changes.items() if one in BAD and not known(n)), "")
         return (Came.NOTICED, case) if case else (Came.SILENT, "")
 
     def _keep(self, cells: Sequence[Shown], found: Collection[Fate]) -> None:

@@ -11,6 +11,7 @@ from memdesc_tool import arch as architectures
 from memdesc_tool import coverage, measured
 from memdesc_tool.addedlines import AddedLine, added_lines
 from memdesc_tool.arch import DATA
+from memdesc_tool.baseline import Known
 from memdesc_tool.cells import Column, Row, Variant
 from memdesc_tool.commands.regressmutants import Mutation
 from memdesc_tool.commands.regressmutantsoutput import print_absent, table
@@ -40,6 +41,7 @@ class Strength:
     rows: list[Row]
     columns: tuple[Column, ...]
     options: Options
+    known: tuple[Known, ...] = ()
 
     def measure(self, progress: Progress) -> bool:
         """Print what --mutate and --coverage ask for. True: nothing in it is a failure."""
@@ -52,7 +54,7 @@ class Strength:
         if self.options.mutate:
             columns = [*kunit, *guests]
             Mutation(self.workspace, self.store, self.project, self.rows, columns,
-                     self._added(columns), self.options, progress).run()  # fmt: skip
+                     self._added(columns), self.options, progress, self.known).run()  # fmt: skip
         return True
 
     def _added(self, columns: Sequence[Column]) -> tuple[AddedLine, ...]:
