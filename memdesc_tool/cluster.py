@@ -8,6 +8,7 @@ differ from this machine's get no job, so that results of different compilers ne
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -61,7 +62,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         return
     with (
         dask.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None
+            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
         dask.Client(cluster) as client,
     ):
@@ -69,14 +70,19 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
 
 
 def _dask() -> Any:
-    """Dask's distributed, which is imported only where it is asked for; it has few types."""
+    """Dask's distributed, which is imported only where it is asked for; it has few types.
+
+    It says as much on standard error as the tool does, not each connection and its end.
+    """
     try:
-        return importlib.import_module("distributed")
+        dask = importlib.import_module("distributed")
     except ImportError:
         raise UserError(
             "several workers need Dask, which is not installed",
             "pip install 'memdesc-tool[cluster]'",
         ) from None
+    logging.getLogger("distributed").setLevel(logging.getLogger().level)
+    return dask
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def test_workers_find_what_one_machine_finds(tool: Tool, mini: MiniKernel, tmp_p
     spread = regress(tool, mini, "--workers", "2", "--json", tmp_path / "spread",
                      MEMDESC_TOOL_CACHE=str(cache))  # fmt: skip
     assert (alone.status, spread.status) == (1, 1), spread.err
+    assert (alone.err, spread.err) == ("", "")
     assert without_logs(tmp_path / "alone") == without_logs(tmp_path / "spread")
     assert sorted(path.name for path in (cache / "workers").iterdir()) == ["0", "1"]
     assert not (cache / "work" / "built").exists()  # nothing was built but by workers
