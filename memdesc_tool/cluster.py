@@ -112,7 +112,7 @@ class Cluster:
             column: self._job(column, lane) for column, lane in lanes
             if column.suite.kind in TRAVELS and (self._bench.rerun or lane.pending)
         }  # fmt: skip
-        lost = list(jobs)
+        walked, lost = dict(lanes), list(jobs)
         troubles: list[Trouble] = []
         for _ in range(ROUNDS):
             flying, troubles = [], []
@@ -124,7 +124,10 @@ class Cluster:
             with progress.step(f"{len(flying)} columns elsewhere") as tell:
                 for number, one in enumerate(self._landed(flying), 1):
                     tell(f"{number} done, {one.column.name}")
-                    troubles += self._take(one)
+                    trouble = self._take(one)
+                    if not trouble:
+                        walked[one.column].was_run()
+                    troubles += trouble
             lost = [trouble.column for trouble in troubles if trouble.message.startswith(LOST)]
             if not lost:
                 break
@@ -204,7 +207,12 @@ class Cluster:
             return [self._trouble(column, f"{LOST}: {column.name}: {error}")]
         sent: Sent = one.future.result()
         for cell in sent.cells:
-            parcel.take_home(self._bench.store, self._bench.workspace.cache, cell)
+            parcel.take_home(
+                self._bench.store,
+                self._bench.workspace.cache,
+                cell,
+                replace_all=self._bench.rerun,
+            )
         return [self._trouble(column, sent.error, sent.hint)] if sent.error else []
 
     def _trouble(self, column: Column, message: str, hint: str = "") -> Trouble:

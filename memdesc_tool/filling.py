@@ -113,14 +113,14 @@ class Filler:
     def _attempt(self, planned: Planned, *, replace: bool) -> None:
         logs_of_key = self.workspace.cache.logs / planned.key[:16]
         source = self.workspace.checkout(planned.commit)
-        logs = _free_directory(logs_of_key, self.store.attempts(planned.key))
+        logs = free_directory(logs_of_key, self.store.attempts(planned.key))
         attempt = self._run(planned, source, logs)
         read = self.runner.reading(planned.column, source)
         self.store.add(planned.inputs, attempt, replace=replace)
         if read is not None and attempt.outcome is Outcome.RAN:
             self.store.keep_reading(planned.key, read)
         if replace:
-            _free_directory(logs_of_key, [attempt])
+            free_directory(logs_of_key, [attempt])
 
     def _run(self, planned: Planned, source: Path, logs: Path) -> Attempt:
         """One attempt; a machine that fails is given time to recover."""
@@ -137,7 +137,7 @@ class Filler:
         raise AssertionError("unreachable")
 
 
-def _free_directory(parent: Path, attempts: Iterable[Attempt]) -> Path:
+def free_directory(parent: Path, attempts: Iterable[Attempt]) -> Path:
     """A directory below parent for the logs of one more attempt.
 
     Whatever is there that is no log of these attempts is removed: a killed call has left it.

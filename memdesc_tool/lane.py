@@ -78,12 +78,13 @@ class Lane:
         self._first = tuple(range(last + 1)) if every else tuple(sorted({0, last}))
         self._plans: dict[int, Planned] = {}
         self._visited: set[int] = set()
+        self._rerun = bench.rerun
 
     @property
     def pending(self) -> int:
         """How many cells are known to be missing."""
         plans = [self._plan(index) for index in self._first]
-        return sum(self._bench.rerun or not enough(self._bench.store, one) for one in plans)
+        return sum(self._rerun or not enough(self._bench.store, one) for one in plans)
 
     def plans(self) -> Iterator[Planned]:
         """Every row's cell, visited or not."""
@@ -92,6 +93,10 @@ class Lane:
     def visited(self) -> tuple[Planned, ...]:
         """The cells that were visited, in the order of the rows."""
         return tuple(self._plan(index) for index in sorted(self._visited))
+
+    def was_run(self) -> None:
+        """What was to be run again has been, elsewhere."""
+        self._rerun = False
 
     def adopt(self) -> None:
         """Visit what the store has, and run nothing."""
@@ -148,7 +153,7 @@ class Lane:
     def _visit(self, index: int) -> None:
         bench, planned = self._bench, self._plan(index)
         # What kept the base from being built may have been the machine: never held against it.
-        again = bench.rerun or (index == 0 and _not_built(self._attempts(index)))
+        again = self._rerun or (index == 0 and _not_built(self._attempts(index)))
         if again or not (enough(bench.store, planned) or self._inherit(index)):
             self._run(planned, f"{self._meter} {planned.row.label}", again=again)
             self._meter.done += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from memdesc_tool.cache import Cache, write_atomic
 from memdesc_tool.cells import Column, Row
 from memdesc_tool.errors import InfraError
-from memdesc_tool.filling import Patience, Planned
+from memdesc_tool.filling import Patience, Planned, free_directory
 from memdesc_tool.git import Git
 from memdesc_tool.results import Attempt, Store, key_of
 from memdesc_tool.scratch import scratch_repository
@@ -170,18 +170,24 @@ def _logs(log: Path) -> dict[str, bytes]:
 # -- back home -----------------------------------------------------------------------------
 
 
-def take_home(store: Store, cache: Cache, cell: Filled) -> None:
-    """Store what a worker has found, unless it is there already."""
+def take_home(store: Store, cache: Cache, cell: Filled, *, replace_all: bool = False) -> None:
+    """Store what a worker has found, unless it is there already.
+
+    replace_all: in place of what is there.
+    """
     key = key_of(cell.inputs)
-    have = len(store.attempts(key))
-    for number, (attempt, logs) in enumerate(zip(cell.attempts, cell.logs, strict=True)):
-        if number < have:
-            continue
-        place = cache.logs / key[:16] / str(number)
-        for name, data in logs.items():
-            write_atomic(place / Path(name).name, zlib.decompress(data))
-        store.add(cell.inputs, replace(attempt, log=str(place / Path(attempt.log).name)))
-    if cell.reading is not None:
-        store.keep_reading(key, cell.reading)
-    if cell.parent:
-        store.mark_inherited(key, cell.parent)
+    with cache.lock(f"job-{key[:2]}"):
+        have = 0 if replace_all else len(store.attempts(key))
+        fresh = list(zip(cell.attempts, cell.logs, strict=True))[have:]
+        for number, (attempt, logs) in enumerate(fresh):
+            place = free_directory(cache.logs / key[:16], store.attempts(key))
+            for name, data in logs.items():
+                write_atomic(place / Path(name).name, zlib.decompress(data))
+            found = replace(attempt, log=str(place / Path(attempt.log).name))
+            store.add(cell.inputs, found, replace=replace_all and number == 0)
+        if replace_all:
+            free_directory(cache.logs / key[:16], store.attempts(key))
+        if cell.reading is not None:
+            store.keep_reading(key, cell.reading)
+        if cell.parent:
+            store.mark_inherited(key, cell.parent)

@@ -8,12 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memdesc_tool.cache import Cache
+from memdesc_tool.parcel import Filled, take_home
+from memdesc_tool.results import Attempt, Outcome, Result, Verdict, key_of, open_store
 from tests.conftest import Ran, Tool
 from tests.minikernel import STEPS, MiniKernel, make_mini
 
@@ -257,3 +262,37 @@ def test_no_cluster_there(tool: Tool, mini: MiniKernel) -> None:
     ran = regress(tool, mini, "--scheduler", "nonsense://x")
     assert ran.status == 3
     assert "no cluster at nonsense://x" in ran.err
+
+
+def test_workers_run_again_what_is_to_be_run_again(
+    tool: Tool, mini: MiniKernel, tmp_path: Path
+) -> None:
+    """Once, and not once more on this machine; what they find is what is stored."""
+    assert regress(tool, mini).status == 1
+    built = mini.builds(tmp_path / "cache")
+    greet = tmp_path / "hook"
+    greet.write_text('#!/bin/sh\ntest "$1" != boot || echo said by $0\n')
+    greet.chmod(0o755)
+    ran = regress(tool, mini, "--workers", "1", "--rerun", "--json", tmp_path / "json",
+                  MINI_HOOK=str(greet))  # fmt: skip
+    assert ran.status == 1, ran.err
+    assert mini.builds(tmp_path / "cache") == built
+    cells = json.loads((tmp_path / "json").read_text())["cells"]
+    logs = [log for cell in cells for log in cell["logs"]]
+    assert all("said by" in Path(log).read_text() for log in logs)
+
+
+def test_what_comes_home_overwrites_no_log(cache: Cache) -> None:
+    """The log of the one run that is stored is in the directory of a second one."""
+    inputs = {"tree": "1"}
+    own = cache.logs / key_of(inputs)[:16] / "1" / "run.log"
+    own.parent.mkdir(parents=True)
+    own.write_text("own")
+    first = Attempt(Outcome.RAN, (Result("a", Verdict.PASSED),), 1.0, 2.0, str(own))
+    logs = {"run.log": zlib.compress(b"sent")}
+    cell = Filled(inputs, (first, replace(first, started=3.0)), (logs, logs), None, None)
+    with open_store(cache.results) as store:
+        store.add(inputs, first)
+        take_home(store, cache, cell)
+        found = store.attempts(key_of(inputs))
+    assert [Path(one.log).read_text() for one in found] == ["own", "sent"]
