@@ -21,9 +21,10 @@ from memdesc_tool.cache import Cache, open_cache
 from memdesc_tool.cells import Column, Row, Trouble
 from memdesc_tool.console import Progress, warn
 from memdesc_tool.errors import InfraError, ToolError, UserError
+from memdesc_tool.filling import Planned
 from memdesc_tool.lane import Bench, Lane, Meter, Stopped
 from memdesc_tool.parcel import Filled, Job, Pack
-from memdesc_tool.results import open_store
+from memdesc_tool.results import key_of, open_store
 from memdesc_tool.runners import runners
 from memdesc_tool.suites import Kind
 
@@ -156,7 +157,13 @@ class Cluster:
         return Job(
             parcel.portable(column), rows, parcel.files_of(column), packs,
             plans[0].inputs, self._bench.patience, self._jobs, self._bench.rerun,
+            () if self._bench.rerun else self._known(plans),
         )  # fmt: skip
+
+    def _known(self, plans: Sequence[Planned]) -> tuple[Filled, ...]:
+        """What is stored of a column: no worker is to run it again."""
+        cells = (parcel.known(self._bench.store, planned) for planned in plans)
+        return tuple(cell for cell in cells if cell.attempts)
 
     def _pack(self, trees: Sequence[str], without: str | None) -> str:
         key = parcel.pack_key(trees, without)
@@ -289,6 +296,8 @@ def _walked(own: Cache, job: Job) -> Sent:
     workspace = parcel.workspace_of(own)
     error = hint = ""
     with open_store(own.results) as store:
+        for cell in job.stored:
+            parcel.learn(store, cell)
         rows: Sequence[Row] = job.rows
         runner = runners(workspace, Progress(), None, rows, job.jobs)
         bench = Bench(workspace, store, runner, rows, (), job.rerun, job.patience)
@@ -298,5 +307,9 @@ def _walked(own: Cache, job: Job) -> Sent:
             lane.confirm()
         except Stopped as stopped:
             error, hint = stopped.trouble.message, stopped.trouble.hint
-        cells = tuple(parcel.filled(store, planned) for planned in lane.visited())
-    return Sent(tuple(cell for cell in cells if cell.attempts), error, hint)
+        had = {key_of(cell.inputs): len(cell.attempts) for cell in job.stored}
+        cells = tuple(
+            parcel.filled(store, planned) for planned in lane.visited()
+            if len(store.outcomes(planned.key)) > had.get(planned.key, 0)
+        )  # fmt: skip
+    return Sent(cells, error, hint)

@@ -34,13 +34,25 @@ class Pack:
 
 
 @dataclass(frozen=True)
+class Filled:
+    """A key's share of a store: logs are the files beside each attempt's log, compressed."""
+
+    inputs: Mapping[str, str]
+    attempts: tuple[Attempt, ...]
+    logs: tuple[Mapping[str, bytes], ...]
+    reading: frozenset[str] | None
+    parent: str | None
+
+
+@dataclass(frozen=True)
 class Job:
     """A column to be walked elsewhere.
 
     rows: with the suite laid over each, commit is a tree; files: contents by path on the
     sender's machine; packs: keys of what the trees are made of, in order; inputs: what the
     sender would have as the key of the first row, so that only an equal machine takes it;
-    jobs: of make, None for all cores; rerun: run again what the worker has stored.
+    jobs: of make, None for all cores; rerun: run again what the worker has stored; stored: what
+    the sender has of the column, without logs.
     """
 
     column: Column
@@ -51,17 +63,7 @@ class Job:
     patience: Patience
     jobs: int | None
     rerun: bool
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A key's share of a store: logs are the files beside each attempt's log, compressed."""
-
-    inputs: Mapping[str, str]
-    attempts: tuple[Attempt, ...]
-    logs: tuple[Mapping[str, bytes], ...]
-    reading: frozenset[str] | None
-    parent: str | None
+    stored: tuple[Filled, ...] = ()
 
 
 def pack_key(trees: Sequence[str], without: str | None = None) -> str:
@@ -114,7 +116,28 @@ def portable(column: Column) -> Column:
     return replace(column, suite=replace(column.suite, files=(), edits=()))
 
 
+def known(store: Store, planned: Planned) -> Filled:
+    """What a store has of a cell, without logs."""
+    key = planned.key
+    attempts = store.attempts(key)
+    logs: tuple[Mapping[str, bytes], ...] = ({},) * len(attempts)
+    return Filled(planned.inputs, attempts, logs, store.reading(key), store.parent(key))
+
+
 # -- at the worker -------------------------------------------------------------------------
+
+
+def learn(store: Store, cell: Filled) -> None:
+    """Store at a worker what the sender has of a cell, where that is more than it has itself."""
+    key = key_of(cell.inputs)
+    if len(store.outcomes(key)) >= len(cell.attempts):
+        return
+    for number, attempt in enumerate(cell.attempts):
+        store.add(cell.inputs, attempt, replace=number == 0)
+    if cell.reading is not None:
+        store.keep_reading(key, cell.reading)
+    if cell.parent:
+        store.mark_inherited(key, cell.parent)
 
 
 def has_pack(cache: Cache, key: str) -> bool:
@@ -151,12 +174,9 @@ def workspace_of(cache: Cache) -> Workspace:
 
 
 def filled(store: Store, planned: Planned) -> Filled:
-    """What a worker's store has of a cell."""
-    attempts = store.attempts(planned.key)
-    return Filled(
-        planned.inputs, attempts, tuple(_logs(Path(one.log)) for one in attempts),
-        store.reading(planned.key), store.parent(planned.key),
-    )  # fmt: skip
+    """What a worker's store has of a cell, and its logs that are here."""
+    cell = known(store, planned)
+    return replace(cell, logs=tuple(_logs(Path(one.log)) for one in cell.attempts))
 
 
 def _logs(log: Path) -> dict[str, bytes]:

@@ -296,3 +296,11 @@ def test_what_comes_home_overwrites_no_log(cache: Cache) -> None:
         take_home(store, cache, cell)
         found = store.attempts(key_of(inputs))
     assert [Path(one.log).read_text() for one in found] == ["own", "sent"]
+
+
+def test_workers_do_not_run_what_is_stored(tool: Tool, mini: MiniKernel, tmp_path: Path) -> None:
+    assert regress(tool, mini).status == 1
+    mini.make_series(*STEPS[:2], ("be brief", STEPS[2][1].replace("echo hello", "echo hi")))
+    ran = regress(tool, mini, "--workers", "1", "--confirm", "0")
+    assert ran.status == 1, ran.err
+    assert mini.builds(tmp_path / "cache" / "workers" / "0") == 2
