@@ -229,9 +229,10 @@ def _at_the_end(found: Regression, every: Sequence[Finding]) -> Iterator[_Note]:
         if (case, cell.column.name) not in told:
             cells.setdefault(case, []).append(cell)
     for case, shown in cells.items():
-        key = hashlib.sha256(f"{case}\0at the end".encode()).hexdigest()[:32]
+        what = f"{case}\0at the end".encode(errors="surrogateescape")
         columns = [cell.column.name for cell in shown]
-        yield _Note("fails at the end", columns, case, shown[0].detail(case), key)
+        yield _Note("fails at the end", columns, case, shown[0].detail(case),
+                    hashlib.sha256(what).hexdigest()[:32])  # fmt: skip
 
 
 def _github(one: _Note) -> str:

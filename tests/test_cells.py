@@ -144,5 +144,5 @@ def test_a_subject_that_is_not_utf_8_has_a_fingerprint() -> None:
     rows = (found.rows[0], replace(found.rows[1], label="1. caf\udce9"))
     cells = {key: replace(cell, row=rows[key[0]]) for key, cell in found.cells.items()}
     odd = replace(found, rows=rows, cells=cells)
-    (one,) = json.loads(annotated(findings(odd), "gitlab"))
+    (one,) = json.loads(annotated(odd, findings(odd), "gitlab"))
     assert len(one["fingerprint"]) == 32

@@ -121,7 +121,8 @@ def test_a_patch_that_does_not_build(tool: Tool, mini: MiniKernel) -> None:
     assert "error: bad shell" in text
     # Compared with the last revision that was built: one of the two fixes the case;
     # the build is the second one's.
-    assert "2. lib: close the brace 3 passed, 1 fixed here, 1 fixed in 1..2" in text
+    assert "2. lib: close the brace 3 passed, 1 fixed here, 1 fixed" in text
+    assert "fixed counting/um: counting.right_number (by one of 1..2)" in text
     assert "2 fixed, 1 regressed, 0 failing at the end" in text
 
 

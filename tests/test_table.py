@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from memdesc_tool import report
-from memdesc_tool.cells import Cell, Column, Regression, Row, Variant, cell_of
+from memdesc_tool.cellchange import cell_of
+from memdesc_tool.cells import Cell, Column, Regression, Row, Variant
 from memdesc_tool.results import Attempt, Outcome, Result, Verdict
 from memdesc_tool.suites import Suite
 
