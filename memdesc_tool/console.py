@@ -20,6 +20,9 @@ LOG_WIDTH = 160
 err = Console(stderr=True, highlight=False, emoji=False)
 out = Console(highlight=False, emoji=False, soft_wrap=True,
               width=None if sys.stdout.isatty() else LOG_WIDTH)  # fmt: skip
+beside = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True,
+                 width=None if sys.stderr.isatty() else LOG_WIDTH)  # fmt: skip
+"""Takes what `out` is for where standard output is for a program."""
 
 
 def interactive() -> bool:

@@ -349,7 +349,8 @@ def test_the_other_formats(tool: Tool, tree: GitTree, matrix: Path, tmp_path: Pa
     assert finding["columns"] == ["compile/x86_64", "compile/i386"]
     assert finding["hunk"].startswith("@@ -2,5 +2,7 @@")
     ran = regress(tool, tree, matrix, "--annotations", "gitlab")
-    report = json.loads(ran.out[: ran.out.index("\n]") + 2])
+    report = json.loads(ran.out)
+    assert ran.err.splitlines()[-1].startswith("BAD: ")
     assert report[0]["location"] == {"path": "mm/count.c", "lines": {"begin": 5}}
 
 

@@ -26,8 +26,10 @@ from memdesc_tool.commands.regressoutput import (
 )
 from memdesc_tool.commands.regressrows import WITH_RANGE, base_revision, rows_of, what_of
 from memdesc_tool.commands.regressstrength import Strength
+from memdesc_tool.console import beside, out
 from memdesc_tool.context import Context
 from memdesc_tool.errors import ExitStatus, FailedError, InfraError, UserError
+from memdesc_tool.formats import GITLAB
 from memdesc_tool.objects import objects_of, options_for
 from memdesc_tool.project import Project
 from memdesc_tool.regress import Column, Patience, Regression, Row, walk
@@ -112,7 +114,8 @@ def _regress(context: Context, options: Options) -> bool:
             line = report.verdict(found, base.origin)
             keep_standing(store, project, Standing(line, state, tree, time.time()))
     print_annotations(found, every, options)
-    print_found(found, every, skipped, base, asked)
+    to = beside if options.annotations == GITLAB else out
+    print_found(found, every, skipped, base, asked, to)
     write_files(found, every, options)
     if found.troubles and found.good:
         raise InfraError(found.troubles[0].message, found.troubles[0].hint)

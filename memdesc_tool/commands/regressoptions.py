@@ -202,7 +202,8 @@ _OWN: tuple[Callable[[AnyCommand], AnyCommand], ...] = (
     click.option(
         "--annotations",
         type=click.Choice(ANNOTATIONS),
-        help="Print what is bad as annotations of this CI.",
+        help="Print what is bad as annotations of this CI; gitlab: as JSON, and all else on"
+        " standard error.",
     ),
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.console import Console
+
 from memdesc_tool import formats, report
 from memdesc_tool.baseline import BAD
 from memdesc_tool.blame import Finding, findings
@@ -44,12 +46,13 @@ def print_found(
     skipped: Iterable[Skipped],
     base: Base,
     asked: Fragment,
+    to: Console = out,
 ) -> None:
     """The table, what changed, and the verdict; asked: options of files that were left out."""
     if found.cells:
-        out.print(report.table(found))
+        to.print(report.table(found))
         for text in report.details(found, every):
-            out.print(text)
+            to.print(text)
     for one in skipped:
         warn(f"not run: {one.column.name}: {one.why}")
     if left_out := found.left_out:
@@ -63,9 +66,9 @@ def print_found(
     if not found.troubles:
         _print_unused(found)
     if interactive():
-        out.print()
+        to.print()
     if found.cells:
-        out.print(report.verdict(found, base.origin), markup=False)
+        to.print(report.verdict(found, base.origin), markup=False)
 
 
 def _print_unused(found: Regression) -> None:
