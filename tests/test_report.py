@@ -324,6 +324,7 @@ def test_history_flakiness_strength_and_figures(reported: Reported, tmp_path: Pa
     assert "3 of 4 (75%) 1 not run" in text
     assert "1 of 4 mutants that compile are noticed; 4 of 9 were planted (seed 7)" in text
     assert "31 (30.5 to 33)" in text
+    assert "37.2 (36 to 38) +20 %, slower than the row above" in text
     rows = [words(row) for row in page.texts["tr"]]
     assert any(row.startswith("counting.counts counting/um base (kernel) 1 of 2") for row in rows)
     assert "`counting.counts`: fails 1 of 2: 50%" in (tmp_path / "r.md").read_text()
