@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from memdesc_tool.apply import Applied, How
@@ -53,6 +54,11 @@ class Candidate:
     @property
     def tip(self) -> str:
         return self.steps[-1].commit if self.steps else self.start
+
+    @cached_property
+    def mails(self) -> dict[str, bytes]:
+        """What git makes of each step as a mail, by its commit."""
+        return {step.commit: format_patch(self.git, step.commit) for step in self.steps}
 
     def content(self, commit: str, names: Sequence[str]) -> dict[str, bytes]:
         """The files of these names that a commit has."""

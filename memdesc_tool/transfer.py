@@ -13,7 +13,6 @@ import re
 from memdesc_tool.candidate import Candidate, Step
 from memdesc_tool.errors import UserError
 from memdesc_tool.message import BRACKETS
-from memdesc_tool.patch import format_patch
 from memdesc_tool.standin import TAKEN, bytes_again, is_odd
 
 LINE = 998
@@ -25,8 +24,7 @@ _ENCODING = re.compile(rb"^Content-Transfer-Encoding: .*", re.MULTILINE | re.IGN
 def refuse_unmailable(candidate: Candidate) -> None:
     """Raise UserError where b4 cannot itself make a mail of a patch that is the patch."""
     for step in candidate.steps:
-        data = format_patch(candidate.git, step.commit)
-        for line, text in _lines(data):
+        for line, text in _lines(candidate.mails[step.commit]):
             where = f"{step.name}: its diff of {line}" if line else step.name
             try:
                 text.decode()
@@ -69,7 +67,7 @@ def beyond_b4(candidate: Candidate) -> str:
 
 def longest_line(candidate: Candidate, step: Step) -> int:
     """The bytes of the longest line of a patch as a mail."""
-    return max(len(text) for _, text in _lines(format_patch(candidate.git, step.commit)))
+    return max(len(text) for _, text in _lines(candidate.mails[step.commit]))
 
 
 def _lines(data: bytes) -> list[tuple[str, bytes]]:
