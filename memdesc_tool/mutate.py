@@ -34,7 +34,7 @@ _TELLS = re.compile(
     r"|trace_\w+|EXPORT_\w+|MODULE_\w+|module_\w+|DEFINE_\w+|DECLARE_\w+"
 )
 _KEYWORDS = re.compile(r"sizeof|return|if|while|for|switch")
-_LOCKS = re.compile(r"\w*(lock|unlock|mutex|rcu_read)\w*")
+_LOCKS = re.compile(r"\w*((?<![bc])lock|mutex|rcu_read)\w*")
 _FLAG_CALLS = re.compile(r"(__)?(Set|Clear|TestSet|TestClear|set_|clear_|test_and_)\w*")
 _SWAPPED = {"EBUSY": "EAGAIN", "EAGAIN": "EBUSY", "ENOMEM": "EINVAL", "EINVAL": "ENOENT",
             "EIO": "EINVAL"}  # fmt: skip
@@ -80,7 +80,7 @@ def _comments(text: Sequence[str]) -> set[int]:
     found, inside = set(), False
     for number, line in enumerate(text, 1):
         words = line.strip()
-        if inside or words.startswith(("/*", "//", "#", "*")):
+        if inside or words.startswith(("/*", "//", "#")):
             found.add(number)
         opened, closed = line.rfind("/*"), line.rfind("*/")
         inside = opened > closed or (inside and closed < 0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from memdesc_tool import mutate
 from memdesc_tool.addedlines import AddedLine
 from memdesc_tool.cells import Row
 from memdesc_tool.coverage import writing
@@ -382,10 +383,16 @@ def test_um_calls_what_writes_the_counts() -> None:
     assert apply_edit(suite, edit, b"/* of another um */\n") == b"/* of another um */\n"
 
 
+def test_what_is_a_comment_and_nothing_else() -> None:
+    text = ["/* Takes", " * a page,", " */", "*last = -EBUSY;", "int *p;", "#if X", "// b"]
+    assert mutate._comments(text) == {1, 2, 3, 6, 7}
+
+
 @pytest.mark.parametrize(
     ("text", "before", "mutants"),
     [
         ("\tspin_unlock(&x->lock);", "{", [("no lock", "\t;")]),
+        ("\tset_pageblock_skip(page);", "{", [("no flag", "\t;")]),
         ("\tSetPageBusy(page);", ";", [("no flag", "\t;")]),
         ("\tput_page(page);", ";", [("no call", "\t;")]),
         ("\tput_page(page);", "x = y +", []),
