@@ -236,9 +236,8 @@ def _programs(options: Mapping[str, str], prefix: str) -> tuple[str, str]:
 def _first_line(program: str, package: str) -> str:
     """The first line of `program --version`."""
     try:
-        done = process.capture([program, "--version"], cwd=Path.cwd(), timeout=30)
+        return process.version_of(program)
     except CommandError as error:
         raise InfraError(f"{program} does not work: {error.message}") from None
     except InfraError:
         raise InfraError(f"{program} is not installed", f"apt install {package}") from None
-    return (done.output.splitlines() or [program])[0].strip()

@@ -7,6 +7,7 @@ repository (scratch.py).
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,9 @@ import git as gitpython
 from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.process import inherited_locks, writing
 
+_OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_TREES: dict[tuple[str, str], str] = {}
+"""The tree of a commit in a repository, both by object id."""
 _ARGUMENTS = 500
 """Paths or open files that a git command is given at once."""
 
@@ -192,7 +196,22 @@ class Git:
 
     def tree(self, revision: str) -> str:
         """The object id of the tree of revision."""
-        return self.run("rev-parse", "--verify", f"{revision}^{{tree}}")
+        asked = str(self.path), revision
+        if asked in _TREES:
+            return _TREES[asked]
+        tree = self.run("rev-parse", "--verify", f"{revision}^{{tree}}")
+        if _OID.fullmatch(revision):
+            _TREES[asked] = tree
+        return tree
+
+    def whole_commit(self, name: str) -> str | None:
+        """The object id of the commit that name has; None where it or its tree is not there."""
+        status, out, _ = self.attempt("rev-parse", "--quiet", name, f"{name}^{{tree}}")
+        if status:
+            return None
+        oid, tree = out.split()
+        _TREES[str(self.path), oid] = tree
+        return oid
 
     def has(self, oid: str) -> bool:
         """Whether the object and, for a commit, its tree are there."""

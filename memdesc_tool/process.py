@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -61,6 +62,24 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     env.update(LC_ALL="C.UTF-8", LANGUAGE="")
     env.update(extra or {})
     return env
+
+
+_VERSIONS: dict[tuple[object, ...], str] = {}
+
+
+def version_of(program: str) -> str:
+    """The first line of `program --version`; a file is asked once, as long as it is the same.
+
+    Raises as capture() does.
+    """
+    key: tuple[object, ...] = (program,)
+    if found := shutil.which(program):
+        state = Path(found).stat()
+        key = (found, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    if key not in _VERSIONS:
+        done = capture([program, "--version"], cwd=Path.cwd(), timeout=30)
+        _VERSIONS[key] = (done.output.splitlines() or [program])[0].strip()
+    return _VERSIONS[key]
 
 
 def capture(

@@ -78,12 +78,11 @@ def counted(machine: Qemu) -> Accelerator:
 def version(machine: Qemu) -> str:
     """The first line of `qemu-system-X --version`. Raises InfraError naming the package."""
     try:
-        done = process.capture([machine.binary, "--version"], cwd=Path.cwd(), timeout=30)
+        return process.version_of(machine.binary)
     except InfraError:
         raise InfraError(
             f"{machine.binary} is not installed", f"apt install {machine.package}"
         ) from None
-    return (done.output.splitlines() or [machine.binary])[0].strip()
 
 
 def command(

@@ -121,11 +121,7 @@ class Workspace:
 
     def remembered(self, kind: str, key: str) -> str | None:
         """The commit that remember() stored; None where there is none or it is damaged."""
-        status, out, _ = self.scratch.attempt(
-            "rev-parse", "--verify", "--quiet", f"refs/memdesc/{kind}/{key}"
-        )
-        oid = out.strip()
-        return oid if not status and self.scratch.has(oid) else None
+        return self.scratch.whole_commit(f"refs/memdesc/{kind}/{key}")
 
     def write_tree(
         self, revision: str, files: dict[str, bytes], modes: Mapping[str, str] | None = None

@@ -9,6 +9,7 @@ import pytest
 from memdesc_tool import arch, qemuconfig
 from memdesc_tool.arch import Runner
 from memdesc_tool.errors import InfraError, UserError
+from memdesc_tool.process import version_of
 
 
 @pytest.mark.parametrize("name", arch.names())
@@ -68,6 +69,20 @@ def test_toolchain_follows_options(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert arch.toolchain(um, (), "my-").key == "my-gcc 1.0; my-ld 1.0"
     assert arch.toolchain(um, ("CROSS_COMPILE=my-",)).prefix == "my-"
     assert arch.toolchain(um, ("CC=ccache my-gcc",)).compiler == "my-gcc"
+
+
+def test_a_program_is_asked_for_its_version_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again where it has been upgraded meanwhile."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    asked = tmp_path / "asked"
+    script = tmp_path / "my-cc"
+    for version in ("1.0", "2.0"):
+        script.write_text(f"#!/bin/sh\necho >>{asked}\necho my-cc {version}\necho more\n")
+        script.chmod(0o755)
+        assert {version_of("my-cc") for _ in range(3)} == {f"my-cc {version}"}
+    assert len(asked.read_text().splitlines()) == 2
 
 
 def test_missing_compiler_names_the_package(
