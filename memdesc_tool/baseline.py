@@ -77,6 +77,7 @@ class Known:
         return fnmatch.fnmatchcase(case, self.case) and self.at(column)
 
     def at(self, column: str) -> bool:
+        """Whether it is about a column of this name."""
         return fnmatch.fnmatchcase(column, self.where)
 
 
