@@ -32,6 +32,7 @@ from memdesc_tool.arch import Arch
 from memdesc_tool.build import Build, BuildRequest, usable_cpus
 from memdesc_tool.cells import Column
 from memdesc_tool.console import Progress
+from memdesc_tool.consolelog import ConsoleReport
 from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.kselftest import InstallRequest
@@ -52,6 +53,7 @@ TESTS_BYTES = 200_000_000
 
 OUTCOMES = {
     VmOutcome.EXITED: Outcome.RAN,
+    VmOutcome.ENOUGH: Outcome.RAN,
     VmOutcome.HANG: Outcome.TIMEOUT,
     VmOutcome.PANIC: Outcome.DIED,
     VmOutcome.STOPPED: Outcome.DIED,
@@ -67,7 +69,8 @@ class Settings:
     environment: NAME=VALUE for the tests; spec: the machine in place of the suite's;
     timeout: seconds in place of the suite's; kernel_args, qemu_args: behind the suite's;
     busybox, bash: for the guest; jobs: of make; counted: C files of the kernel whose objects
-    count what is run of them (vmcounts.py), into COUNTS, not for a kernel that is given.
+    count what is run of them (vmcounts.py), into COUNTS, not for a kernel that is given;
+    until_failure: the guest is ended soon after a case has failed or the kernel complained.
     """
 
     config: tuple[str, ...] = DEFAULT_CONFIG
@@ -82,6 +85,7 @@ class Settings:
     bash: Path | None = None
     jobs: int | None = None
     counted: tuple[str, ...] = ()
+    until_failure: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class KselftestRunner:
                                       *suite.kernel_args, *settings.kernel_args)),
             "timeout": str(settings.timeout or suite.timeout),
             **({"counted": " ".join(settings.counted)} if settings.counted else {}),
+            **({"until": "failure"} if settings.until_failure else {}),
         }  # fmt: skip
 
     def run(self, column: Column, source: Path, log_dir: Path, label: str) -> Attempt:
@@ -238,6 +243,7 @@ class KselftestRunner:
             timeout=settings.timeout or suite.timeout,
             source=place.source,
             busybox=self._busybox(place.arch),
+            until=_has_failed if settings.until_failure else None,
         )
         if not settings.counted:
             return request
@@ -336,10 +342,10 @@ def load_arch(name: str) -> Arch:
 def attempt_of(result: VmResult, suite: Suite, started: float) -> Attempt:
     """What the store keeps of a run. Cases are named from below the test that was asked for.
 
-    A run in which nothing but skipping happened has run no test.
+    A run to its end in which nothing but skipping happened has run no test.
     """
     outcome = OUTCOMES[result.outcome]
-    if outcome is Outcome.RAN and not result.report.document.ran:
+    if result.outcome is VmOutcome.EXITED and not result.report.document.ran:
         outcome = Outcome.NO_TESTS
     results = tuple(
         replace(found, name=short_name(suite, found.name)) for found in results_of(result.report)
@@ -354,6 +360,12 @@ def short_name(suite: Suite, case: str) -> str:
     """The name of a case without what every case of the suite's run begins with."""
     collection, _, test = suite.filter.partition(":")
     return case.removeprefix(f"selftests: {collection}: {test}.")
+
+
+def _has_failed(report: ConsoleReport) -> bool:
+    """Whether a run is bad whatever follows: what has not been reported may still be."""
+    cases = report.document.cases
+    return bool(report.splats) or any(one.status.failed and not one.status.error for one in cases)
 
 
 def _digest(paths: Iterable[Path]) -> str:

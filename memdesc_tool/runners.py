@@ -44,9 +44,11 @@ def runners(
     root: Path | None,
     rows: Iterable[Row],
     jobs: int | None,
+    *,
+    until_failure: bool = False,
 ) -> Runners:
     """What runs the cells of these rows, if any; root: the project, without which there are
-    no kselftest suites; jobs: of make.
+    no kselftest suites; jobs: of make; until_failure: of guests (kselftestrun.Settings).
     """
     every = list(rows)
     paths = touched(workspace, every)
@@ -57,7 +59,7 @@ def runners(
         Kind.COMMAND: CommandRunner(workspace, progress),
     }
     if root:
-        settings = Settings(jobs=jobs)
+        settings = Settings(jobs=jobs, until_failure=until_failure)
         by_kind[Kind.KSELFTEST] = KselftestRunner(workspace, progress, root, settings)
     return Runners(by_kind)
 

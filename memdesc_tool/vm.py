@@ -34,6 +34,8 @@ TIMEOUT = 300
 """Seconds for a run unless told otherwise."""
 GRACE = 15.0
 """Seconds that a guest has to end after its command has, or after a panic."""
+LOOK_SECONDS = 3.0
+"""How often VmRequest.until is asked."""
 FRAGMENTS = DATA / "kconfig"
 
 Tell = Callable[[str], None]
@@ -49,6 +51,8 @@ class VmOutcome(Enum):
     PANIC = "panic"
     STOPPED = "stopped"
     """The guest ended before the command did: it reset, or somebody ended it."""
+    ENOUGH = "enough"
+    """It was ended since VmRequest.until was true."""
     NOT_BOOTED = "not booted"
     """Not a word from the kernel."""
 
@@ -64,7 +68,8 @@ class VmRequest:
     cpio(1)); busybox: a static one for arch (None: what busybox.find() gives); terminal: an
     interactive shell on it in place of a command; on_gdb: start with the processors stopped
     and QEMU's gdb stub open; is given the stub's socket before it starts; accelerator: None
-    for the one that works here.
+    for the one that works here; until: ends the guest before its command has ended, once it
+    is true twice in a row of what the console has said.
     """
 
     arch: Arch
@@ -81,6 +86,7 @@ class VmRequest:
     terminal: Terminal | None = None
     on_gdb: Callable[[Path], None] | None = None
     accelerator: Accelerator | None = None
+    until: Callable[[ConsoleReport], bool] | None = None
 
     @property
     def command_line(self) -> str:
@@ -195,11 +201,32 @@ class _Enough(Exception):
 
 @dataclass(frozen=True)
 class _Ended:
-    """What came of QEMU: cut_off: it did not end by itself; seconds: it ran."""
+    """What came of QEMU: cut_off: it did not end by itself; seconds: it ran; enough: it was
+    cut off since that was all that anybody wanted to know.
+    """
 
     status: int
     cut_off: bool
     seconds: float
+    enough: bool = False
+
+
+class _Until:
+    """Asks VmRequest.until now and then: a report in the middle of a splat is not whole."""
+
+    def __init__(self, request: VmRequest, log: Path) -> None:
+        self._is_enough = request.until
+        self._log = log
+        self._asked = time.monotonic()
+        self._so_far = False
+
+    def fulfilled(self) -> bool:
+        """Whether it was true twice in a row."""
+        if self._is_enough is None or time.monotonic() - self._asked < LOOK_SECONDS:
+            return False
+        before, self._so_far = self._so_far, self._is_enough(consolelog.read(self._log))
+        self._asked = time.monotonic()
+        return before and self._so_far
 
 
 def _boot(
@@ -249,10 +276,13 @@ def _wait(
     request: VmRequest, argv: list[str], private: Path, console: Console, host: HostPort, tell: Tell
 ) -> _Ended:
     """Run QEMU to its end, the deadline, or until the guest should have ended long ago."""
+    until = _Until(request, console.log)
 
     def tick() -> None:
         console.follow()
         tell(console.position)
+        if console.status is None and until.fulfilled():
+            raise _Enough
         if host.ending.panicked or console.panicked or console.status is not None:
             console.ending = console.ending or time.monotonic()
             if time.monotonic() - console.ending > GRACE:
@@ -266,7 +296,8 @@ def _wait(
                 timeout=request.timeout, on_tick=tick, private=private,
             )  # fmt: skip
     except _Enough:
-        return _Ended(0, True, time.monotonic() - started)
+        enough = console.ending is None
+        return _Ended(0, True, time.monotonic() - started, enough)
     return _Ended(done.status, done.timed_out, done.seconds)
 
 
@@ -327,6 +358,8 @@ def _outcome(ended: _Ended, console: Console, host: HostPort) -> VmOutcome:
         return VmOutcome.PANIC
     if not console.booted:
         return VmOutcome.NOT_BOOTED
+    if ended.enough:
+        return VmOutcome.ENOUGH
     if ended.cut_off:
         return VmOutcome.HANG
     return VmOutcome.STOPPED if console.status is None else VmOutcome.EXITED

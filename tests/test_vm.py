@@ -21,7 +21,9 @@ import pytest
 
 from memdesc_tool import arch, initramfs, kconfig, tree, vm, vmspec
 from memdesc_tool.cache import Cache, open_cache
+from memdesc_tool.cases import Status
 from memdesc_tool.console import Progress
+from memdesc_tool.consolelog import ConsoleReport
 from memdesc_tool.errors import InfraError, UserError
 from memdesc_tool.git import Git
 from memdesc_tool.initramfs import GuestFile
@@ -135,6 +137,36 @@ def test_guest_that_should_have_ended_is_not_waited_for(
     assert done.outcome is outcome
     assert done.seconds < 300
     wait_for_no_process(str(tmp_path))
+
+
+def test_guest_that_has_said_enough(
+    tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm, "LOOK_SECONDS", 0.2)
+    said = "say('KTAP version 1')\nsay('1..2')\nsay('not ok 1 one')\n"
+    request = fake(tmp_path, f"{BOOTED}{said}time.sleep(1000)")
+    done = vm.run(replace(request, timeout=600, until=lambda report: report.failed), cache)
+    assert done.outcome is VmOutcome.ENOUGH
+    assert (done.status, done.passed) == (None, False)
+    assert [case.status for case in done.report.document.cases] == [Status.FAILED, Status.MISSING]
+    assert done.seconds < 300
+    wait_for_no_process(str(tmp_path))
+
+
+def test_what_is_enough_only_once_ends_no_guest(
+    tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm, "LOOK_SECONDS", 0.0)
+    asked: list[int] = []
+
+    def now_and_then(report: ConsoleReport) -> bool:
+        asked.append(report.lines)
+        return bool(len(asked) % 2)
+
+    request = fake(tmp_path, f"{BOOTED}time.sleep(2)\nsay('memdesc-vm: exit 0')")
+    done = vm.run(replace(request, until=now_and_then), cache)
+    assert done.outcome is VmOutcome.EXITED and done.passed
+    assert len(asked) > 2
 
 
 @pytest.mark.parametrize(

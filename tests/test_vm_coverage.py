@@ -4,6 +4,7 @@ a QEMU for tests, whose debugfs is where that program writes its counts.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import vmcounts
+from memdesc_tool import vm, vmcounts
 from memdesc_tool.coverage import FileCoverage, merge
 from memdesc_tool.errors import InfraError
+from memdesc_tool.results import open_store
 from tests.conftest import Ran, Tool, install_qemu
 from tests.fakekbuild import FILES, make_kbuild, make_range, write
 from tests.test_kselftest import RUNNER, SELFTESTS
@@ -225,6 +227,47 @@ def test_mutants_in_guests_alone(tool: Tool, counting: Strong, machine: Path) ->
     lines = lines_of(ran)
     assert lines[0].startswith("7 of 7 mutants of")
     assert lines[-1] == "noticed: 3 of 7 mutants that compile, 43%"
+
+
+HARMED = "'not ok' in done.stdout"
+"""In UNCOUNTED: whether a case has failed."""
+
+
+def test_a_guest_that_has_noticed_a_mutant_is_ended(
+    tool: Tool, counting: Strong, machine: Path, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended"
+    said = "for line in done.stdout.splitlines():\n"
+    splat = f"if {HARMED}:\n    say('WARNING: CPU: 0 PID: 1 at mm/x.c:3 f+0x1/0x2')\n"
+    splat += f"    time.sleep(1000)\nopen({str(ended)!r}, 'a').write('x')\n"
+    assert said in UNCOUNTED
+    machine.write_text(f"import time\n{UNCOUNTED.replace(said, splat + said)}")
+    ran = mutate(tool, counting, "guests")
+    assert ran.status == 0, ran.out + ran.err
+    assert lines_of(ran)[-1] == "noticed: 3 of 7 mutants that compile, 43%"
+    assert ended.read_text() == "x" * 5, "the series itself, and what is not noticed"
+    with open_store(tmp_path / "cache" / "results.sqlite") as store:
+        (kept,) = store.database.execute("SELECT data FROM measured WHERE kind = 'fates'")
+        outcomes = {*store.database.execute("SELECT outcome FROM run")}
+    assert outcomes == {("ran",)}, "it was not waited for until the time was over"
+    by = {trial[2] for one in json.loads(kept[0])["mutants"] for trial in one["trials"]}
+    assert len(by - {""}) == 1 and (by - {""}).pop().startswith("splat: ")
+
+
+def test_a_guest_is_not_ended_by_what_fails_anyway(
+    tool: Tool, counting: Strong, machine: Path, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended"
+    program = counting.project / "kernel-test-modules" / "guests" / "ksft_take.sh"
+    program.write_text(f"{PROGRAM}echo 'not ok 2 never'\n".replace("1..1", "1..2"))
+    exit_ = 'say(f"memdesc-vm: exit'
+    later = (
+        f"import time\ntime.sleep({3 * vm.LOOK_SECONDS})\nopen({str(ended)!r}, 'a').write('x')\n"
+    )
+    machine.write_text(UNCOUNTED.replace(exit_, later + exit_))
+    ran = mutate(tool, counting, "guests", options=["--sample", "1"])
+    assert ran.status == 0, ran.out + ran.err
+    assert ended.read_text() == "xx", "the series itself, and a mutant"
 
 
 def test_a_guest_is_shown_what_has_survived_elsewhere(

@@ -11,6 +11,7 @@ from memdesc_tool import arch as architectures
 from memdesc_tool import equivalent, fates, measured, mutate
 from memdesc_tool.addedlines import AddedLine
 from memdesc_tool.baseline import BAD, Known, cases_of, compare, worst
+from memdesc_tool.cases import Status
 from memdesc_tool.cells import Column, Row
 from memdesc_tool.commands.regressmutantsoutput import print_absent, print_fates, print_stale
 from memdesc_tool.commands.regressoptions import Options
@@ -182,8 +183,9 @@ class Mutation:
         seconds = max(attempt.seconds for attempt in cell.unharmed)
         limit = min(column.suite.timeout, max(LEAST_SECONDS, int(SLOWER * seconds)))
         hasty = replace(column, suite=replace(column.suite, timeout=limit))
+        clean = all(worst(one) is not Verdict.FAILED for one in cases_of(cell.unharmed).values())
         try:
-            attempts = self._attempts(row, hasty)
+            attempts = self._attempts(row, hasty, until_failure=clean and not self.known)
         except NotBootedError:
             return Came.NOTICED, "does not boot"
         if any(one.outcome is Outcome.BUILD_FAILED for one in attempts):
@@ -195,8 +197,11 @@ class Mutation:
             failed = worst(cases.get(case, ())) is Verdict.FAILED
             return failed and any(one.covers(case, column.name) for one in self.known)
 
-        case = next((n for n, one in changes.items() if one in BAD and not known(n)), "")
-        return (Came.NOTICED, case) if case else (Came.SILENT, "")
+        bad = [case for case, one in changes.items() if one in BAD and not known(case)]
+        results = [one for attempt in attempts for one in attempt.results]
+        told = {one.name for one in results if one.detail != Status.MISSING.value}
+        bad.sort(key=lambda case: case not in told)
+        return (Came.NOTICED, bad[0]) if bad else (Came.SILENT, "")
 
     def _keep(self, cells: Sequence[Shown], found: Collection[Fate]) -> None:
         suites = {
@@ -209,8 +214,11 @@ class Mutation:
             merged = stored.merged(Fates(tuple(found), suites, seeds=seeds))
             fates.keep_fates(self.store, self._span, time.time(), merged)
 
-    def _attempts(self, row: Row, column: Column) -> tuple[Attempt, ...]:
-        every = runners(self.workspace, self.progress, self._root, self.rows, self.options.jobs)
+    def _attempts(
+        self, row: Row, column: Column, *, until_failure: bool = False
+    ) -> tuple[Attempt, ...]:
+        every = runners(self.workspace, self.progress, self._root, self.rows, self.options.jobs,
+                        until_failure=until_failure)  # fmt: skip
         patience = Patience(retries=0)
         return run_one(self.workspace, self.store, every, row, column, patience=patience)
 
