@@ -20,6 +20,7 @@ from memdesc_tool.tomlfile import Table, read_toml
 
 DATA = Path(__file__).parent / "data"
 
+_SRCARCH = {"x86_64": "x86", "i386": "x86", "sparc64": "sparc", "parisc64": "parisc"}
 _FIELDS = (
     "base", "make_arch", "debian", "cross_compile", "compiler_package", "native", "targets",
     "image", "runner", "kconfig", "tree_kconfig", "kernel_args", "qemu",
@@ -194,6 +195,11 @@ class Toolchain:
     def key(self) -> str:
         """What tells two toolchains apart in the results."""
         return f"{self.version}; {self.linker}"
+
+
+def srcarch(make_arch: str) -> str:
+    """The directory below arch/ that an ARCH of make's is built from (the Makefile's SRCARCH)."""
+    return _SRCARCH.get(make_arch, make_arch)
 
 
 def toolchain(

@@ -37,7 +37,6 @@ COMPILED = "compiled"
 MAKE = "(make)"
 """Stands among objects for what make could not do and no object is to blame for."""
 
-_SRCARCH = {"x86_64": ("x86",), "i386": ("x86",), "um": ("um", "x86")}
 _NOT_COMPILED = {"Documentation", "tools", "scripts", "include", "samples", "LICENSES", "rust"}
 
 
@@ -71,7 +70,8 @@ def directories(paths: Iterable[str], arch: Arch) -> tuple[str, ...]:
 
 def _source_arches(arch: Arch) -> tuple[str, ...]:
     """The directories below arch/ that a kernel of arch is made of."""
-    return _SRCARCH.get(arch.make_arch, (arch.make_arch,))
+    own = architectures.srcarch(arch.make_arch)
+    return ("um", "x86") if own == "um" else (own,)
 
 
 @dataclass(frozen=True)

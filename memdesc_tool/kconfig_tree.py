@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from memdesc_tool import arch as architectures
 from memdesc_tool.kconfig_expr import YES, BadExpressionError, Expr, both, parse
 
 _TYPES = ("bool", "tristate", "int", "hex", "string")
 _QUOTED = r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
-_SRCARCH = {"x86_64": "x86", "i386": "x86", "sparc64": "sparc", "parisc64": "parisc"}
 
 
 @dataclass
@@ -85,7 +85,7 @@ class KconfigTree:
 
     def __init__(self, source: Path, make_arch: str) -> None:
         self.source = source
-        srcarch = _SRCARCH.get(make_arch, make_arch)
+        srcarch = architectures.srcarch(make_arch)
         self.variables = {
             "SRCARCH": srcarch,
             "HEADER_ARCH": "x86" if make_arch == "um" else srcarch,

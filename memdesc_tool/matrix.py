@@ -14,10 +14,10 @@
     wishes = true                  ask for the options of the suites, too, where they can be had
 
 and in both: compilers = ["gcc", "clang", "clang-19"], strategy = "every", "ends" or "bisect",
-optional = true where a toolchain that is missing is no error. A config is a sum of parts: one of
-make's targets (defconfig, allmodconfig, ...) may come first, then fragments: NAME.config or
-NAME-ARCH.config of data/kconfig (there also as vm-NAME), or a path that ends in .config, below
-the directory of the matrix file.
+optional = true where a toolchain that is missing, or too old for the tree, is no error. A config
+is a sum of parts: one of make's targets (defconfig, allmodconfig, ...) may come first, then
+fragments: NAME.config or NAME-ARCH.config of data/kconfig (there also as vm-NAME), or a path that
+ends in .config, below the directory of the matrix file.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from memdesc_tool.compilerun import DEPTHS, OBJECTS, compile_suite
 from memdesc_tool.errors import InfraError
 from memdesc_tool.suites import Kind, Suite
 from memdesc_tool.tomlfile import Table, read_toml
+from memdesc_tool.toolage import too_old
 
 MATRIX_FILE = "matrix.toml"
 DEFAULT = DATA / "matrix" / "default.toml"
@@ -54,17 +55,20 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The columns of a matrix file, and those that this machine has no toolchain for."""
+    """The columns of a matrix file, and those that no toolchain of this machine can build."""
 
     columns: tuple[Column, ...]
     skipped: tuple[Skipped, ...]
 
 
-def read_matrix(path: Path, suites: Sequence[Suite], only: Sequence[str] = ()) -> Matrix:
-    """Read a matrix file for suites of a series; only: arches to keep, all where empty.
+def read_matrix(
+    path: Path, suites: Sequence[Suite], only: Sequence[str] = (), script: str = ""
+) -> Matrix:
+    """Read a matrix file for suites of a series; only: arches to keep, all where empty; script:
+    the tree's toolage.SCRIPT.
 
-    Raises UserError with file, line and field, InfraError where a toolchain is missing for
-    what is not optional.
+    Raises UserError with file, line and field, InfraError where a toolchain is missing or too
+    old for what is not optional.
     """
     top = read_toml(path, "a matrix of what to test")
     top.only(["test", "compile"])
@@ -75,7 +79,7 @@ def read_matrix(path: Path, suites: Sequence[Suite], only: Sequence[str] = ()) -
         for column in _columns(table, suites):
             if only and column.arch not in only:
                 continue
-            why = _missing(column)
+            why = _missing(column, script)
             if why and not optional:
                 raise InfraError(f"{column.name}: {why.message}", why.hint)
             if why:
@@ -116,14 +120,17 @@ def _words(column: Column) -> tuple[str, ...]:
     return (depth, variant.base, *variant.make_options, column.strategy.value)
 
 
-def _missing(column: Column) -> InfraError | None:
+def _missing(column: Column, script: str) -> InfraError | None:
     """Why the toolchain of a column cannot be used, if so."""
     if column.suite.kind is Kind.COMMAND:
         return None
     try:
-        architectures.toolchain(architectures.load(column.arch), column.variant.make_options)
+        arch = architectures.load(column.arch)
+        tools = architectures.toolchain(arch, column.variant.make_options)
     except InfraError as error:
         return error
+    if why := too_old(tools, arch, script):
+        return InfraError(why, 'name a version that is installed, such as "clang-19"')
     return None
 
 

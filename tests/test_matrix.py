@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from memdesc_tool import arch as architectures
+from memdesc_tool.arch import Toolchain
 from memdesc_tool.cells import Column
 from memdesc_tool.compilerun import compile_suite
 from memdesc_tool.errors import UserError
 from memdesc_tool.matrix import DEFAULT, read_matrix, told_apart
 from memdesc_tool.suites import tree_suite
+from memdesc_tool.toolage import too_old
 from tests.conftest import GitTree, Ran, Tool
 from tests.fakekbuild import FILES, compiled, make_kbuild, make_range, write
 
@@ -468,6 +472,52 @@ def test_a_toolchain_that_is_missing(tool: Tool, tree: GitTree, matrix: Path) ->
                PATH=str(empty))  # fmt: skip
     assert ran.status == 0, ran.err
     assert "not run: compile/x86_64+clang: clang is not installed" in ran.err
+
+
+def test_a_toolchain_that_is_too_old(
+    tool: Tool, tree: GitTree, matrix: Path, tmp_path: Path
+) -> None:
+    """As the tree's own script says, with what make would tell it of the architecture."""
+    least = "case $1 in llvm) echo 17.0.1;; gcc) [ $SRCARCH = x86 ] && echo 4.9.0;; esac\n"
+    write(tree, {"scripts/min-tool-version.sh": f"#!/bin/sh\n{least}"})
+    tree.commit("what it takes")
+    make_range(tree, ("step", {"mm/count.c": COUNT + "\n"}))
+    bin_ = tmp_path / "old"
+    bin_.mkdir()
+    for name, version in (("clang", "Debian clang version 14.0.6"), ("ld.lld", "LLD 14.0.6")):
+        (bin_ / name).write_text(f"#!/bin/sh\necho {version}\n")
+        (bin_ / name).chmod(0o755)
+    path = f"{bin_}:{os.environ['PATH']}"
+    clang = '\n[[compile]]\narches = ["x86_64"]\ncompilers = ["clang"]\n'
+    matrix.write_text(MATRIX + clang)
+    argv = ("regress", "--tree", tree.path, "--range", "main..work", "--matrix", matrix)
+    ran = tool(*argv, PATH=path)
+    assert ran.status == 3
+    said = "compile/x86_64+clang: clang is 14.0.6, the tree wants 17.0.1"
+    assert f"{said}\n  name a version" in ran.err
+    matrix.write_text(f"{MATRIX}{clang}optional = true\n")
+    ran = tool(*argv, PATH=path)
+    assert ran.status == 0, ran.err
+    assert f"not run: {said}" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("compiler", "version", "script", "why"),
+    [
+        ("gcc", "gcc (Debian 12.2.0-14+deb12u1) 12.2.0", "echo 12.2.0", ""),
+        ("gcc", "gcc (Debian 12.2.0-14+deb12u1) 12.2.0", "echo 12.10", "gcc is 12.2.0, "),
+        ("s390x-linux-gnu-gcc", "s390x-linux-gnu-gcc (Debian 9) 8.1.1", "echo 9", "8.1.1, "),
+        ("clang-19", "Ubuntu clang version 19.1.7 (++2025)", "echo 20.1.0", "clang-19 is 19.1.7, "),
+        ("gcc", "gcc (GCC) 8.1.0", "", ""),
+        ("gcc", "gcc (GCC) 8.1.0", "exit 1", ""),
+        ("gcc", "gcc (GCC) 8.1.0", "echo none", ""),
+        ("icc", "icc: a compiler of its own", "echo 99", ""),
+    ],
+)
+def test_ages_of_toolchains(compiler: str, version: str, script: str, why: str) -> None:
+    tools = Toolchain("", compiler, version, "")
+    said = too_old(tools, architectures.load("x86_64"), script)
+    assert why in said and bool(why) == bool(said)
 
 
 def test_documentation_alone_makes_nothing(tool: Tool, tree: GitTree, matrix: Path) -> None:

@@ -84,7 +84,7 @@ def _regress(context: Context, options: Options) -> bool:
     project, stack = what_of(options)
     state = state_of(project) if project and _whole(options) else ""
     base = resolve_base(context, options.tree_spec, base_revision(options), stack)
-    columns, skipped = columns_of(project, stack, options, machines=options.vm)
+    columns, skipped = columns_of(project, stack, options, base, machines=options.vm)
     if options.vm and options.arches and not any(c.suite.kind is Kind.KSELFTEST for c in columns):
         raise UserError(
             f"--vm: the series has no kselftest suite that runs on {', '.join(options.arches)}",

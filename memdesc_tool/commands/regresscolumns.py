@@ -5,28 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from memdesc_tool import toolage
 from memdesc_tool.cells import Column, Strategy
 from memdesc_tool.commands.regressoptions import DEFAULT_MATRIX, Selection
 from memdesc_tool.errors import UserError
+from memdesc_tool.git import Git
 from memdesc_tool.matrix import DEFAULT, MATRIX_FILE, Skipped, read_matrix, told_apart
 from memdesc_tool.project import Project
 from memdesc_tool.readsuite import find_suite, suites_of
 from memdesc_tool.series import Stack
 from memdesc_tool.suites import Kind, Suite, tree_suite
+from memdesc_tool.tree import Base
 
 COMMAND_TIMEOUT = 3600
 """Seconds that --command may take for a revision."""
 
 
 def columns_of(
-    project: Project | None, stack: Stack, options: Selection, *, machines: bool
+    project: Project | None, stack: Stack, options: Selection, base: Base, *, machines: bool
 ) -> tuple[tuple[Column, ...], tuple[Skipped, ...]]:
-    """What is to be tested, and what this machine has no toolchain for.
+    """What is to be tested on a base, and what this machine has no toolchain for.
 
     machines: kselftest suites of the series, too. Raises UserError.
     """
     if options.matrix:
-        return _of_matrix(project, stack, options)
+        return _of_matrix(project, stack, options, base)
     suites = _suites(project, stack, options, machines=machines)
     if not suites:
         raise UserError(
@@ -44,7 +47,7 @@ def columns_of(
 
 
 def _of_matrix(
-    project: Project | None, stack: Stack, options: Selection
+    project: Project | None, stack: Stack, options: Selection, base: Base
 ) -> tuple[tuple[Column, ...], tuple[Skipped, ...]]:
     suites = _suites(project, stack, options, machines=True)
     own = project.patches / MATRIX_FILE if project else None
@@ -52,7 +55,8 @@ def _of_matrix(
         path = Path(str(options.matrix))
     else:
         path = own if own and own.exists() else DEFAULT
-    matrix = read_matrix(path, suites, options.arches)
+    script = Git(base.repository).blob(base.commit, toolage.SCRIPT) or b""
+    matrix = read_matrix(path, suites, options.arches, script.decode(errors="replace"))
     columns = matrix.columns
     if options.strategy:
         strategy = Strategy(options.strategy)

@@ -87,7 +87,7 @@ def _write(path: Path, data: bytes) -> None:
 def _gather(context: Context, options: Options) -> Overview:
     project, stack = what_of(options)
     base = resolve_base(context, options.tree_spec, base_revision(options), stack)
-    columns, skipped = columns_of(project, stack, options, machines=True)
+    columns, skipped = columns_of(project, stack, options, base, machines=True)
     known = read_known(project.patches) if project else ()
     wanted = read_requirements(project) if project else ()
     equivalents = read_equivalents(project.patches) if project else ()
