@@ -10,8 +10,13 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+PARALLEL = --numprocesses $(WORKERS)
 REGRESS ?=
 TEST ?=
+# Processes that run tests, but for those that build kernels, which make does with all cores.
+WORKERS ?= 2
+# Where TEST names tests, none of them may be of a kind (pytest's status 5).
+NONE_OF_THEM = test "$$? $(if $(TEST),named)" = '5 named'
 FUZZ_SECONDS ?= 120
 FUZZ ?=
 COVERED := ktap ktapline ktapframe ktaptree cases logline consolelog splat allow series patch \
@@ -37,10 +42,11 @@ regress: setup
 	@$(BIN)/memdesc-tool regress $(REGRESS)
 
 test: setup
-	@$(BIN)/pytest $(TEST)
+	@$(BIN)/pytest -m kernel $(TEST) || $(NONE_OF_THEM)
+	@$(BIN)/pytest $(PARALLEL) -m 'not kernel' $(TEST) || $(NONE_OF_THEM)
 
 test-fast: setup
-	@$(BIN)/pytest -m 'not kernel and not install' $(TEST)
+	@$(BIN)/pytest $(PARALLEL) -m 'not kernel and not install' $(TEST)
 
 coverage: setup
 	@$(BIN)/coverage erase
