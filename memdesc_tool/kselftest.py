@@ -175,7 +175,7 @@ def find_bash(arch: Arch, chosen: Path | None = None) -> tuple[GuestFile, ...]:
 
 def _libraries(program: Path) -> tuple[GuestFile, ...]:
     """The loader and libraries of a dynamic program of this machine, at the same places."""
-    lines = process.capture(["ldd", str(program)], cwd=program.parent).output.splitlines()
+    lines = process.answer(["ldd", str(program)], str(program)).splitlines()
     found = [match[1] for line in lines if (match := _LIBRARY.search(line))]
     if not found:
         raise InfraError(f"ldd does not say what {program} is linked with",

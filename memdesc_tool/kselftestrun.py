@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from memdesc_tool import arch as architectures
@@ -373,13 +374,18 @@ def _digest(paths: Iterable[Path]) -> str:
     digest, some = hashlib.sha256(), False
     for path in paths:
         some = True
-        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(f"{path.name}\0".encode() + _hash_of(path, process.state_of_file(path)))
     return digest.hexdigest() if some else ""
+
+
+@lru_cache(maxsize=1000)
+def _hash_of(path: Path, _state: tuple[object, ...]) -> bytes:
+    """The hash of a file, which is read once as long as it is in this state."""
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def _libc(arch: Arch) -> str:
     """Stands for the C library that the tests are linked with; "" where there is none."""
     compiler = architectures.toolchain(arch).compiler
-    found = process.capture([compiler, "-print-file-name=libc.a"], cwd=Path.cwd(), check=False)
-    path = Path(found.output.strip())
+    path = Path(process.answer([compiler, "-print-file-name=libc.a"], compiler).strip())
     return _digest([path]) if path.is_absolute() and path.is_file() else ""

@@ -64,22 +64,31 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-_VERSIONS: dict[tuple[object, ...], str] = {}
+_ANSWERS: dict[tuple[object, ...], str] = {}
 
 
 def version_of(program: str) -> str:
-    """The first line of `program --version`; a file is asked once, as long as it is the same.
+    """The first line of `program --version`, as answer() gives it."""
+    lines = answer([program, "--version"], program).splitlines()
+    return (lines or [program])[0].strip()
+
+
+def answer(argv: list[str], about: str) -> str:
+    """What a command prints; asked once as long as the program that it is about is the same.
 
     Raises as capture() does.
     """
-    key: tuple[object, ...] = (program,)
-    if found := shutil.which(program):
-        state = Path(found).stat()
-        key = (found, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    if key not in _VERSIONS:
-        done = capture([program, "--version"], cwd=Path.cwd(), timeout=30)
-        _VERSIONS[key] = (done.output.splitlines() or [program])[0].strip()
-    return _VERSIONS[key]
+    found = shutil.which(about)
+    key = (*argv, *(state_of_file(Path(found)) if found else ()))
+    if key not in _ANSWERS:
+        _ANSWERS[key] = capture(argv, cwd=Path.cwd(), timeout=30).output
+    return _ANSWERS[key]
+
+
+def state_of_file(path: Path) -> tuple[str, int, int, int, int]:
+    """What is another once a file is."""
+    state = path.stat()
+    return (str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 def capture(
