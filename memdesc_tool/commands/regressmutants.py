@@ -31,8 +31,9 @@ from memdesc_tool.suites import Kind
 from memdesc_tool.suitestate import state_of, states_of
 from memdesc_tool.workspace import Workspace
 
-LEAST_SECONDS, SLOWER = 30, 5
-"""A mutant hangs that takes longer than this, and than so many times the unharmed kernel."""
+LEAST_SECONDS, SLOWER, GUEST_SLOWER = 30, 5, 2
+"""A mutant hangs that takes longer than this, and than so many times what it took to build and
+run the unharmed kernel (guests take minutes)."""
 KEEP_SECONDS = 30
 """How often what is known so far is stored, for who looks at it meanwhile."""
 
@@ -181,7 +182,8 @@ class Mutation:
     def _came(self, row: Row, cell: Shown) -> tuple[Came, str]:
         column = cell.column
         seconds = max(attempt.seconds for attempt in cell.unharmed)
-        limit = min(column.suite.timeout, max(LEAST_SECONDS, int(SLOWER * seconds)))
+        slower = SLOWER if column.suite.kind is Kind.KUNIT else GUEST_SLOWER
+        limit = min(column.suite.timeout, max(LEAST_SECONDS, int(slower * seconds)))
         hasty = replace(column, suite=replace(column.suite, timeout=limit))
         clean = all(worst(one) is not Verdict.FAILED for one in cases_of(cell.unharmed).values())
         try:
