@@ -27,15 +27,13 @@ from memdesc_tool.initramfs import GuestFile
 from memdesc_tool.kconfig import Fragment
 from memdesc_tool.qemu import Accelerator
 from memdesc_tool.terminal import Terminal
-from memdesc_tool.vmconsole import Console
+from memdesc_tool.vmconsole import Console, Until
 from memdesc_tool.vmspec import VmSpec
 
 TIMEOUT = 300
 """Seconds for a run unless told otherwise."""
 GRACE = 15.0
 """Seconds that a guest has to end after its command has, or after a panic."""
-LOOK_SECONDS = 3.0
-"""How often VmRequest.until is asked."""
 FRAGMENTS = DATA / "kconfig"
 
 Tell = Callable[[str], None]
@@ -211,24 +209,6 @@ class _Ended:
     enough: bool = False
 
 
-class _Until:
-    """Asks VmRequest.until now and then: a report in the middle of a splat is not whole."""
-
-    def __init__(self, request: VmRequest, log: Path) -> None:
-        self._is_enough = request.until
-        self._log = log
-        self._asked = time.monotonic()
-        self._so_far = False
-
-    def fulfilled(self) -> bool:
-        """Whether it was true twice in a row."""
-        if self._is_enough is None or time.monotonic() - self._asked < LOOK_SECONDS:
-            return False
-        before, self._so_far = self._so_far, self._is_enough(consolelog.read(self._log))
-        self._asked = time.monotonic()
-        return before and self._so_far
-
-
 def _boot(
     request: VmRequest,
     machine: Qemu,
@@ -276,7 +256,7 @@ def _wait(
     request: VmRequest, argv: list[str], private: Path, console: Console, host: HostPort, tell: Tell
 ) -> _Ended:
     """Run QEMU to its end, the deadline, or until the guest should have ended long ago."""
-    until = _Until(request, console.log)
+    until = Until(request.until, console.log)
 
     def tick() -> None:
         console.follow()

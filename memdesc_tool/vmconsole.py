@@ -11,6 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from memdesc_tool import consolelog
+from memdesc_tool.consolelog import ConsoleReport
+
+LOOK_SECONDS = 3.0
+"""How often Until asks."""
+
 _STAMP = rb"(?:<\d+>)?(?:\[[ .0-9]+\](?:\[[^\]]*\])? )?"
 _START = re.compile(_STAMP + rb"memdesc-vm: start$")
 _EXIT = re.compile(_STAMP + rb"memdesc-vm: exit (\d{1,3})$")
@@ -70,3 +76,24 @@ class Console:
             self.position = found[1].decode(errors="replace")
         if self._on_line:
             self._on_line(line.decode(errors="replace"))
+
+
+class Until:
+    """Asks now and then whether a console has said enough; no is None's answer.
+
+    A report in the middle of a splat is not whole: the answer counts that is given twice in a row.
+    """
+
+    def __init__(self, is_enough: Callable[[ConsoleReport], bool] | None, log: Path) -> None:
+        self._is_enough = is_enough
+        self._log = log
+        self._asked = time.monotonic()
+        self._so_far = False
+
+    def fulfilled(self) -> bool:
+        """Whether it was true twice in a row."""
+        if self._is_enough is None or time.monotonic() - self._asked < LOOK_SECONDS:
+            return False
+        before, self._so_far = self._so_far, self._is_enough(consolelog.read(self._log))
+        self._asked = time.monotonic()
+        return before and self._so_far

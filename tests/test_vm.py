@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import arch, initramfs, kconfig, tree, vm, vmspec
+from memdesc_tool import arch, initramfs, kconfig, tree, vm, vmconsole, vmspec
 from memdesc_tool.cache import Cache, open_cache
 from memdesc_tool.cases import Status
 from memdesc_tool.console import Progress
@@ -142,7 +142,7 @@ def test_guest_that_should_have_ended_is_not_waited_for(
 def test_guest_that_has_said_enough(
     tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vm, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(vmconsole, "LOOK_SECONDS", 0.2)
     said = "say('KTAP version 1')\nsay('1..2')\nsay('not ok 1 one')\n"
     request = fake(tmp_path, f"{BOOTED}{said}time.sleep(1000)")
     done = vm.run(replace(request, timeout=600, until=lambda report: report.failed), cache)
@@ -156,7 +156,7 @@ def test_guest_that_has_said_enough(
 def test_what_is_enough_only_once_ends_no_guest(
     tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vm, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(vmconsole, "LOOK_SECONDS", 0.0)
     asked: list[int] = []
 
     def now_and_then(report: ConsoleReport) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from memdesc_tool import vm, vmcounts
+from memdesc_tool import vmconsole, vmcounts
 from memdesc_tool.coverage import FileCoverage, merge
 from memdesc_tool.errors import InfraError
 from memdesc_tool.results import open_store
@@ -261,9 +261,8 @@ def test_a_guest_is_not_ended_by_what_fails_anyway(
     program = counting.project / "kernel-test-modules" / "guests" / "ksft_take.sh"
     program.write_text(f"{PROGRAM}echo 'not ok 2 never'\n".replace("1..1", "1..2"))
     exit_ = 'say(f"memdesc-vm: exit'
-    later = (
-        f"import time\ntime.sleep({3 * vm.LOOK_SECONDS})\nopen({str(ended)!r}, 'a').write('x')\n"
-    )
+    later = f"import time\ntime.sleep({3 * vmconsole.LOOK_SECONDS})\n"
+    later += f"open({str(ended)!r}, 'a').write('x')\n"
     machine.write_text(UNCOUNTED.replace(exit_, later + exit_))
     ran = mutate(tool, counting, "guests", options=["--sample", "1"])
     assert ran.status == 0, ran.out + ran.err
