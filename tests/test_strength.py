@@ -317,6 +317,22 @@ def test_a_failure_that_is_known_notices_nothing(tool: Tool, strong: Strong) -> 
     assert "no suite notices: mm/take.c:14: error code: return -EINVAL;" not in lines
 
 
+def test_a_case_that_fails_now_and_then_notices_nothing(
+    tool: Tool, strong: Strong, tmp_path: Path
+) -> None:
+    """It fails in every other run, and so in the first one of each mutant."""
+    flag = f'"{tmp_path}/flag"'
+    flips = f'remove({flag}) ? !!fopen({flag}, "w") : 0'
+    suite = strong.project / "kernel-test-modules" / "pages" / "suite.c"
+    suite.write_text(SUITE.replace("1..3", "1..4").replace(
+        'printf("ok 1', f'check(4, "flips", {flips});\n\tprintf("ok 1'))  # fmt: skip
+    ran = regress(tool, strong, "--mutate")
+    assert ran.status == 0, ran.err
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert "pages/um 7 5 0" in lines
+    assert lines[-1] == "noticed: 5 of 7 mutants that compile, 71%"
+
+
 def test_a_list_of_mutants_with_a_mistake(tool: Tool, strong: Strong) -> None:
     (strong.project / "patches" / "mutants.toml").write_text('[[equivalent]]\nfile = "a.c"\n')
     ran = regress(tool, strong, "--mutate")

@@ -10,7 +10,7 @@ from pathlib import Path
 from memdesc_tool import arch as architectures
 from memdesc_tool import equivalent, fates, measured, mutate
 from memdesc_tool.addedlines import AddedLine
-from memdesc_tool.baseline import BAD, Known, cases_of, compare, worst
+from memdesc_tool.baseline import BAD, Known, cases_of, compare, is_case, worst
 from memdesc_tool.cases import Status
 from memdesc_tool.cells import Column, Row
 from memdesc_tool.commands.regressmutantsoutput import print_absent, print_fates, print_stale
@@ -18,7 +18,8 @@ from memdesc_tool.commands.regressoptions import Options
 from memdesc_tool.console import Progress, out
 from memdesc_tool.errors import FailedError, UserError
 from memdesc_tool.fates import Came, Fate, Fates, Trial
-from memdesc_tool.filling import Patience, plan
+from memdesc_tool.filling import Filler, Patience, plan
+from memdesc_tool.flakiness import LEAST
 from memdesc_tool.kselftestrun import KselftestRunner
 from memdesc_tool.kunitrun import KunitRunner, NotBootedError
 from memdesc_tool.lane import Meter
@@ -187,23 +188,32 @@ class Mutation:
         hasty = replace(column, suite=replace(column.suite, timeout=limit))
         clean = all(worst(one) is not Verdict.FAILED for one in cases_of(cell.unharmed).values())
         try:
-            attempts = self._attempts(row, hasty, until_failure=clean and not self.known)
+            hurry = clean and not self.known
+            attempts = self._attempts(row, hasty, until_failure=hurry)
+            bad = self._bad(cell, attempts)
+            if bad and all(map(is_case, bad)):  # perhaps by a case that fails now and then
+                attempts = self._attempts(row, hasty, until_failure=hurry, times=LEAST)
+                every = [self._bad(cell, (one,)) for one in attempts]
+                bad = [case for case in bad if all(case in one for one in every)]
         except NotBootedError:
             return Came.NOTICED, "does not boot"
         if any(one.outcome is Outcome.BUILD_FAILED for one in attempts):
             return Came.BROKEN, ""
+        return (Came.NOTICED, bad[0]) if bad else (Came.SILENT, "")
+
+    def _bad(self, cell: Shown, attempts: Sequence[Attempt]) -> list[str]:
+        """What a mutant makes fail in a cell, those first that say so themselves."""
         cases = cases_of(attempts)
         changes = compare(cases_of(cell.unharmed), cases)
 
         def known(case: str) -> bool:
             failed = worst(cases.get(case, ())) is Verdict.FAILED
-            return failed and any(one.covers(case, column.name) for one in self.known)
+            return failed and any(one.covers(case, cell.column.name) for one in self.known)
 
         bad = [case for case, one in changes.items() if one in BAD and not known(case)]
         results = [one for attempt in attempts for one in attempt.results]
         told = {one.name for one in results if one.detail != Status.MISSING.value}
-        bad.sort(key=lambda case: case not in told)
-        return (Came.NOTICED, bad[0]) if bad else (Came.SILENT, "")
+        return sorted(bad, key=lambda case: case not in told)
 
     def _keep(self, cells: Sequence[Shown], found: Collection[Fate]) -> None:
         suites = {
@@ -217,12 +227,18 @@ class Mutation:
             fates.keep_fates(self.store, self._span, time.time(), merged)
 
     def _attempts(
-        self, row: Row, column: Column, *, until_failure: bool = False
+        self, row: Row, column: Column, *, until_failure: bool = False, times: int = 1
     ) -> tuple[Attempt, ...]:
+        """Those of a column on a row; times: how many there have to be."""
         every = runners(self.workspace, self.progress, self._root, self.rows, self.options.jobs,
                         until_failure=until_failure)  # fmt: skip
         patience = Patience(retries=0)
-        return run_one(self.workspace, self.store, every, row, column, patience=patience)
+        attempts = run_one(self.workspace, self.store, every, row, column, patience=patience)
+        while len(attempts) < times:
+            planned = plan(self.workspace, every, row, column)
+            Filler(self.workspace, self.store, every, patience, row.label).once_more(planned)
+            attempts = self.store.attempts(planned.key)
+        return attempts
 
     @property
     def _root(self) -> Path | None:
